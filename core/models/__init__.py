@@ -1,0 +1,1 @@
+"""Where pre-trained weights come from: the catalogue, local folders and hub ids."""

@@ -1,0 +1,125 @@
+"""Tune a causal language model on prompt and reply pairs; only the reply's tokens carry loss."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Trainer, TrainingArguments
+
+from core.tuning.artifact import Built
+from core.tuning.inference import device_of
+from core.tuning.optimiser import orthogonality
+from core.tuning.recipe import Recipe
+from core.tuning.training import Outcome, Report, arguments, optimiser, train
+
+IGNORED = -100
+METRIC = "loss"
+
+
+def fit(
+    built: Built, recipe: Recipe, train_rows: pd.DataFrame, validation_rows: pd.DataFrame, work: Path,
+    report: Report | None = None,
+) -> Outcome:
+    """Train ``built.model`` in place; checkpoints go to ``work``."""
+    length = recipe.training.max_length
+    trainer = Trainer(
+        model=built.model,
+        args=arguments(
+            TrainingArguments, recipe, work, len(train_rows), METRIC,
+            prediction_loss_only=True, label_names=["labels"], train_sampling_strategy="group_by_length",
+        ),
+        train_dataset=encode_rows(built.tokenizer, train_rows, length),
+        eval_dataset=encode_rows(built.tokenizer, validation_rows, length),
+        data_collator=lambda items: collate(built.tokenizer, items),
+        compute_loss_func=_loss(built, recipe),
+        optimizers=(optimiser(built.model, built.model, recipe), None),
+    )
+    return train(trainer, recipe, built.model, METRIC, report)
+
+
+def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
+    """The prompt as the model expects it before a reply: its chat template, or the plain text and a new line."""
+    if tokenizer.chat_template:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+        )
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(prompt + "\n")["input_ids"])
+
+
+def encode_rows(tokenizer: Any, rows: pd.DataFrame, max_length: int) -> list[dict[str, list[int]]]:
+    """Token ids and labels; a prompt too long is cut at its front, so that the reply keeps its place."""
+    encoded = []
+    for prompt, reply in zip(rows["prompt"], rows["reply"], strict=True):
+        answer = tokenizer(reply, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        answer = answer[: max_length - 1]
+        question = prompt_ids(tokenizer, prompt)[-(max_length - len(answer)) :]
+        encoded.append({"input_ids": question + answer, "labels": [IGNORED] * len(question) + answer})
+    return encoded
+
+
+def collate(tokenizer: Any, items: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+    """Pad on the right."""
+    longest = max(len(item["input_ids"]) for item in items)
+    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+    def stack(key: str, value: int) -> Tensor:
+        return torch.tensor([item[key] + [value] * (longest - len(item[key])) for item in items])
+
+    lengths = torch.tensor([len(item["input_ids"]) for item in items])
+    return {
+        "input_ids": stack("input_ids", filler),
+        "labels": stack("labels", IGNORED),
+        "attention_mask": (torch.arange(longest)[None, :] < lengths[:, None]).long(),
+    }
+
+
+def reply_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Summed cross-entropy of the labelled tokens, each predicted from the position before it."""
+    # Prompt methods put virtual tokens in front, which have no label.
+    logits = logits[:, logits.shape[1] - labels.shape[1] :]
+    flat = logits[:, :-1].reshape(-1, logits.shape[-1]).float()
+    return F.cross_entropy(flat, labels[:, 1:].reshape(-1), ignore_index=IGNORED, reduction="sum")
+
+
+def _loss(built: Built, recipe: Recipe) -> Any:
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        count = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
+        value = reply_loss(outputs["logits"], labels) / count
+        if recipe.method == "adalora" and built.model.training:
+            value = value + orthogonality(built.model) / recipe.training.accumulation
+        return value
+
+    return loss
+
+
+def log_likelihood(built_model: Any, tokenizer: Any, rows: pd.DataFrame, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Summed log-likelihood of each reply (nats) and its number of tokens, arrays [n]."""
+    encoded = encode_rows(tokenizer, rows, max_length)
+    sums, counts = np.zeros(len(encoded)), np.zeros(len(encoded), dtype=np.int64)
+    with torch.inference_mode():
+        for row, item in enumerate(encoded):
+            batch = {k: v.to(device_of(built_model)) for k, v in collate(tokenizer, [item]).items()}
+            labels = batch.pop("labels")
+            sums[row] = -float(reply_loss(built_model(**batch).logits, labels))
+            counts[row] = int((labels != IGNORED).sum())
+    return sums, counts
+
+
+def generate(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 96) -> list[str]:
+    """Greedy replies, one per prompt, in order."""
+    replies = []
+    with torch.inference_mode():
+        for prompt in prompts:
+            ids = torch.tensor([prompt_ids(tokenizer, prompt)], device=device_of(model))
+            out = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False,
+                pad_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id,
+            )
+            replies.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip())
+    return replies

@@ -1,0 +1,173 @@
+"""What every task's trainer shares: arguments, callbacks, checkpoints, resume."""
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from core.tuning.optimiser import GradualUnfreezing, RankBudget, parameter_groups
+from core.tuning.progress import Progress
+from core.tuning.recipe import Recipe
+
+Report = Callable[[dict[str, float], int], None]
+
+
+@dataclass
+class Outcome:
+    """What a finished training leaves besides the weights in the model."""
+
+    history: list[dict[str, float]]
+    seconds: float
+    examples_per_second: float
+    best_epoch: float | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+def total_steps(recipe: Recipe, rows: int) -> int:
+    """Optimiser steps of the whole run on this many processes."""
+    if recipe.training.max_steps:
+        return recipe.training.max_steps
+    per_step = recipe.training.batch_size * recipe.training.accumulation * _processes()
+    return max(1, math.ceil(math.ceil(rows / per_step) * recipe.training.epochs))
+
+
+def arguments(kind: type, recipe: Recipe, work: Path, rows: int, metric: str, **extra: Any) -> Any:
+    """Trainer arguments of class ``kind``: one validation and one checkpoint per epoch, best one kept."""
+    training = recipe.training
+    cuda = torch.cuda.is_available()
+    bf16 = training.precision == "bfloat16" or (
+        training.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
+    )
+    steps = total_steps(recipe, rows)
+    return kind(
+        output_dir=str(work),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.eval_batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=int(training.warmup * steps),
+        weight_decay=training.weight_decay,
+        seed=training.seed,
+        bf16=bf16,
+        use_cpu=not cuda,
+        dataloader_pin_memory=cuda,
+        optim="adamw_torch_fused",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=training.keep == "best",
+        metric_for_best_model=metric,
+        greater_is_better=not metric.endswith("loss"),
+        logging_strategy="steps",
+        logging_steps=max(1, steps // 100),
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=training.unfreeze_every is not None,
+        **extra,
+    )
+
+
+def optimiser(model: nn.Module, backbone: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Fused AdamW over the trained weights, with the recipe's layer-wise rates."""
+    groups = parameter_groups(model, backbone, recipe.training)
+    return torch.optim.AdamW(groups, lr=recipe.training.learning_rate, fused=True)
+
+
+def train(
+    trainer: Trainer, recipe: Recipe, backbone: nn.Module, metric: str, report: Report | None = None
+) -> Outcome:
+    """Run the trainer, from the last whole checkpoint if there is one.
+
+    ``report(metrics, step)`` receives every loss and validation result as it comes.
+    """
+    import time
+
+    training = recipe.training
+    for unwanted in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(unwanted)
+    per_step = training.batch_size * training.accumulation * trainer.args.world_size
+    progress = Progress(per_step, metric)
+    trainer.add_callback(progress)
+    if report is not None:
+        trainer.add_callback(_Reporter(report))
+    if training.patience:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=training.patience))
+    if training.unfreeze_every:
+        trainer.add_callback(GradualUnfreezing(backbone, training.unfreeze_every))
+    if recipe.method == "adalora":
+        trainer.add_callback(RankBudget(backbone))
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(trainer.args.output_dir)))
+    seconds = time.perf_counter() - started
+    best = trainer.state.best_global_step if training.keep == "best" else None
+    epoch_of = {e["step"]: e["epoch"] for e in trainer.state.log_history}
+    return Outcome(
+        history=_history(trainer.state.log_history),
+        seconds=seconds,
+        examples_per_second=progress.examples_per_second,
+        best_epoch=epoch_of.get(best) if best else None,
+    )
+
+
+def last_whole_checkpoint(work: Path) -> str | None:
+    """The newest checkpoint that was written to its end; a torn one is removed.
+
+    The trainer writes ``trainer_state.json`` last, so a folder without it was cut off.
+    """
+    found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    for folder in reversed(found):
+        state = folder / "trainer_state.json"
+        if state.is_file() and state.read_bytes().rstrip().endswith(b"}"):
+            return str(folder)
+        shutil.rmtree(folder)
+    return None
+
+
+def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    """One row per epoch: mean training loss and the validation metrics."""
+    rows, losses = [], []
+    for entry in log:
+        if "loss" in entry:
+            losses.append(entry["loss"])
+        elif any(key.startswith("eval_") for key in entry):
+            metrics = {
+                key.removeprefix("eval_"): value
+                for key, value in entry.items()
+                if key.startswith("eval_") and not key.endswith(("runtime", "per_second", "model_preparation_time"))
+            }
+            if "loss" in metrics:
+                metrics["validation_loss"] = metrics.pop("loss")
+            row = {"epoch": entry["epoch"], "step": entry["step"], **metrics}
+            if losses:
+                row["loss"] = sum(losses) / len(losses)
+            rows.append(row)
+            losses = []
+    return rows
+
+
+def _processes() -> int:
+    import os
+
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+class _Reporter(TrainerCallback):
+    """Hand each logged number on to the tracker, from the first process only."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Numbers only; the tracker decides where they go."""
+        if state.is_world_process_zero and logs:
+            self.report({k: float(v) for k, v in logs.items() if isinstance(v, int | float)}, state.global_step)

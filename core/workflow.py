@@ -1,0 +1,276 @@
+"""From a recipe to a judged, calibrated, documented and registered model: what ``headwater tune`` does."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.data.load import Dataset, load
+from core.errors import InputError
+from core.settings import Settings, get_settings
+from core.tuning.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """Where a tuned model lies and how good it is; ``version`` is None when it was not registered."""
+
+    name: str
+    task: str
+    method: str
+    backbone: str
+    path: Path
+    metrics: dict[str, dict[str, float | None]]
+    trainable_parameters: int
+    total_parameters: int
+    train_seconds: float
+    examples_per_second: float
+    version: int | None = None
+    measured_on: str = "test"
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def card(self) -> Path:
+        """The model card."""
+        return self.path / "README.md"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract's JSON shape."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "task": self.task,
+            "method": self.method,
+            "backbone": self.backbone,
+            "metrics": self.metrics,
+            "measured_on": self.measured_on,
+            "trainable_parameters": self.trainable_parameters,
+            "total_parameters": self.total_parameters,
+            "train_seconds": round(self.train_seconds, 2),
+            "examples_per_second": round(self.examples_per_second, 1),
+            "findings": self.findings,
+            "path": str(self.path),
+        }
+
+
+def tune(recipe: Recipe, register: bool = True, settings: Settings | None = None) -> TunedModel | None:
+    """Tune, calibrate, evaluate, write the folder, track the run and register the version.
+
+    A run that was killed goes on from its last checkpoint when the same recipe is tuned on the same data
+    again. Under ``accelerate launch`` only the first process returns a model; the others return None.
+    Raises InputError for anything that the recipe or the data must mend.
+    """
+    settings = settings or get_settings()
+    parent = _parent(recipe)
+    data = load(recipe.data, recipe.task, recipe.training.seed)
+    key = hashlib.sha256((recipe.to_toml() + data.fingerprint).encode()).hexdigest()[:12]
+    home = settings.runs / f"{recipe.name}-{key}"
+    work = home.with_name(f".{home.name}.work")
+    if int(os.environ.get("RANK", "0")) > 0:
+        from core.tuning.run import fit
+
+        fit(recipe, data, work, parent)
+        return None
+    with _sole_owner(home), _tracked(recipe, data, key, settings) as tracker:
+        from core.tuning.run import fit
+
+        run_id = tracker.mlflow_run_id
+        fitted = fit(recipe, data, work, parent, report=tracker.log)
+        folder = home.with_name(f".{home.name}.new")
+        shutil.rmtree(folder, ignore_errors=True)
+        model = _write(folder, recipe, data, fitted, parent)
+        _replace(folder, home)
+        shutil.rmtree(work, ignore_errors=True)
+        for name in ("README.md", "metrics.json", "recipe.toml", "history.png", "confusion.png", "reliability.png"):
+            if (home / name).is_file():
+                tracker.artifact(home / name)
+        tracker.log({f"{model.measured_on}_{k}": v["value"] for k, v in model.metrics.items() if v["value"] is not None}, 0)
+    path, version = home, None
+    if register:
+        from core.serving.registry import Registry
+
+        registry = Registry(settings)
+        metrics = {name: value["value"] for name, value in model.metrics.items()}
+        version = registry.register(
+            recipe.name, home, metrics, recipe.to_toml(), data.fingerprint, run_id
+        )
+        path = registry.resolve(f"{recipe.name}:{version}")
+    return TunedModel(**{**model.__dict__, "path": path, "version": version})
+
+
+def evaluate(
+    reference: str | Path, data: Path, format: str = "auto", text: str | None = None, label: str | None = None
+) -> dict[str, Any]:
+    """Judge a tuned model on a file of labelled rows; returns the judgement as plain values.
+
+    Columns are those of the model's recipe unless ``text`` or ``label`` name others.
+    """
+    from core.data.readers import read
+    from core.data.sources import Source
+    from core.evaluation.judge import Model, judge
+    from core.serving.predictor import load_predictor
+
+    predictor = load_predictor(reference)
+    recipe, loaded = predictor.recipe, predictor.loaded
+    given = {k: v for k, v in (("text", text), ("label", label)) if v}
+    columns = recipe.data.columns.model_copy(update=given)
+    table = read(Source(path=data, format=format), recipe.task, columns, recipe.data.multi_label)
+    rows = table.frame
+    blank = rows.isna().any(axis=1) if recipe.task != "classification" else rows[["text", "label"]].isna().any(axis=1)
+    model = Model(loaded.model, loaded.tokenizer, loaded.base, recipe, loaded.labels, predictor.temperature)
+    judgement = judge(model, rows[~blank])
+    findings = [f.to_dict() for f in table.findings]
+    return {"model": str(reference), "data": str(data), **judgement.to_dict(), "findings": findings}
+
+
+def _parent(recipe: Recipe) -> Path | None:
+    if recipe.start_from is None:
+        return None
+    from core.serving.predictor import find_model
+    from core.tuning.artifact import read_recipe
+
+    folder = find_model(recipe.start_from)
+    task = read_recipe(folder).task
+    encoders = {"classification", "matching", "ranking"}
+    if task != recipe.task and not {task, recipe.task} <= encoders:
+        raise InputError(f"start_from: {recipe.start_from} was tuned for {task}, which cannot start {recipe.task}.")
+    return folder
+
+
+@contextlib.contextmanager
+def _sole_owner(home: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home.with_name(f".{home.name}.lock"), timeout=0):
+            yield
+    except Timeout:
+        raise InputError(f"{home.name}: another process is tuning this recipe right now; wait for it.") from None
+
+
+@contextlib.contextmanager
+def _tracked(recipe: Recipe, data: Dataset, key: str, settings: Settings) -> Iterator[Any]:
+    from core.serving.tracking import RunTracker
+
+    tracker = RunTracker(settings, recipe.tracking.report_to)
+    tracker.start(
+        recipe.tracking.experiment,
+        f"{recipe.name}-{key}",
+        params=_flat(recipe.model_dump(mode="json", exclude_none=True)),
+        tags={"fingerprint": data.fingerprint, "recipe": recipe.to_toml(), "task": recipe.task},
+    )
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish("FINISHED")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _write(folder: Path, recipe: Recipe, data: Dataset, fitted: Any, parent: Path | None) -> TunedModel:
+    from core.evaluation import calibration, plots
+    from core.evaluation.files import write_json
+    from core.evaluation.judge import Model, judge
+    from core.evaluation.report import write_card, write_metrics
+    from core.tuning import artifact
+
+    built, outcome = fitted.built, fitted.outcome
+    trainable, total = built.trainable_parameters, built.total_parameters
+    rows, measured_on = (data.test, "test") if data.test is not None else (data.validation, "validation")
+    temperature, scaled = 1.0, None
+    if recipe.task == "classification":
+        model = Model(built.model, built.tokenizer, built.base, recipe, data.labels)
+        on_validation = judge(model, data.validation, resamples=1)
+        temperature = calibration.fit_temperature(on_validation.logits, on_validation.truth)
+    model = Model(built.model, built.tokenizer, built.base, recipe, data.labels, temperature)
+    judgement = judge(model, rows, seed=recipe.training.seed)
+    folder.mkdir(parents=True)
+    if recipe.task == "classification":
+        held_out = (judgement.logits, judgement.truth) if data.test is not None else None
+        scaled = calibration.calibrate(on_validation.logits, on_validation.truth, held_out)
+        scaled.save(folder / "calibration.json")
+        plots.plot_reliability(scaled, folder / "reliability.png")
+    else:
+        write_json(folder / "calibration.json", {"temperature": 1.0, "note": f"{recipe.task} scores are not calibrated"})
+    if judgement.confusion is not None:
+        plots.plot_confusion(judgement.confusion, data.labels, folder / "confusion.png")
+    if outcome.history:
+        plots.plot_history(outcome.history, folder / "history.png")
+    artifact.save(folder, built, recipe, data.labels, parent)
+    result = TunedModel(
+        recipe.name, recipe.task, recipe.method, recipe.backbone, folder, dict(judgement.metrics), trainable, total,
+        outcome.seconds, outcome.examples_per_second, None, measured_on, [f.to_dict() for f in data.findings],
+    )
+    write_metrics(
+        folder,
+        {**result.to_dict(), **judgement.to_dict(), "path": None, "history": outcome.history,
+         "best_epoch": outcome.best_epoch, "data": data.to_dict()},
+    )
+    write_card(folder, _card(recipe, data, result, judgement, scaled, outcome, built))
+    return result
+
+
+def _card(
+    recipe: Recipe, data: Dataset, result: TunedModel, judgement: Any, scaled: Any, outcome: Any, built: Any
+) -> Any:
+    from importlib.metadata import version
+
+    from core.evaluation.report import Card, DataSource
+    from core.models.catalog import CATALOG
+
+    row = CATALOG.get(recipe.backbone)
+    sources = []
+    for part in ("train", "validation", "test"):
+        given = getattr(recipe.data, part)
+        for source in given if isinstance(given, list) else []:
+            sources.append(DataSource(source.path.name, data.licences.get(source.format), part))
+    limits = list(judgement.notes)
+    if result.measured_on == "validation":
+        limits.append("No test rows were given: the figures are from the rows that chose the checkpoint, so they flatter.")
+    limits.append("Not measured: other domains or languages than the data above, adversarial text, fairness across groups.")
+    return Card(
+        name=recipe.name, task=recipe.task, method=recipe.method, backbone=recipe.backbone,
+        backbone_licence=row.licence if row else None, created=datetime.now(UTC), metrics=result.metrics,
+        recipe_toml=recipe.to_toml(), sources=sources, fingerprint=data.fingerprint, rows=data.to_dict()["rows"],
+        labels=data.labels, findings=result.findings, per_class=judgement.per_class,
+        calibration=scaled.to_dict() if scaled else None, history=outcome.history,
+        trainable_parameters=result.trainable_parameters, total_parameters=result.total_parameters,
+        train_seconds=outcome.seconds, examples_per_second=outcome.examples_per_second, hardware=_hardware(),
+        versions={name: version(name) for name in ("torch", "transformers", "sentence-transformers", "peft")},
+        limits=limits, languages=row.languages if row else (),
+    )
+
+
+def _hardware() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def _replace(new: Path, home: Path) -> None:
+    """Put a finished folder in place of an older one of the same run."""
+    old = home.with_name(f".{home.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if home.exists():
+        home.rename(old)
+    new.rename(home)
+    shutil.rmtree(old, ignore_errors=True)
