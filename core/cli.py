@@ -55,13 +55,14 @@ def emit(result: Any, as_json: bool, show: Callable[[Any], str]) -> None:
 @click.argument("recipe")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field, e.g. training.epochs=3.")
 @click.option("--no-register", is_flag=True, help="Leave the model in var/runs; make no version of it.")
+@click.option("--reuse", is_flag=True, help="Take a finished run of the same recipe on the same data, if there is one.")
 @as_json
-def tune(recipe: str, overrides: tuple[str, ...], no_register: bool, as_json: bool) -> None:
+def tune(recipe: str, overrides: tuple[str, ...], no_register: bool, reuse: bool, as_json: bool) -> None:
     """Tune a model by RECIPE, judge it, and register it."""
     from core.tuning.recipe import Recipe
     from core.workflow import tune as run
 
-    tuned = run(Recipe.load(recipe, list(overrides)), register=not no_register)
+    tuned = run(Recipe.load(recipe, list(overrides)), register=not no_register, reuse=reuse)
     if tuned is not None:
         emit(tuned.to_dict(), as_json, _show_tuned)
 

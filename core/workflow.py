@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,14 @@ class TunedModel:
         }
 
 
-def tune(recipe: Recipe, register: bool = True, settings: Settings | None = None) -> TunedModel | None:
+def tune(
+    recipe: Recipe, register: bool = True, reuse: bool = False, settings: Settings | None = None
+) -> TunedModel | None:
     """Tune, calibrate, evaluate, write the folder, track the run and register the version.
 
     A run that was killed goes on from its last checkpoint when the same recipe is tuned on the same data
-    again. Under ``accelerate launch`` only the first process returns a model; the others return None.
+    again; with ``reuse``, one that was finished is not run again. Under ``accelerate launch`` only the first
+    process returns a model; the others return None.
     Raises InputError for anything that the recipe or the data must mend.
     """
     settings = settings or get_settings()
@@ -72,6 +76,8 @@ def tune(recipe: Recipe, register: bool = True, settings: Settings | None = None
     key = hashlib.sha256((recipe.to_toml() + data.fingerprint).encode()).hexdigest()[:12]
     home = settings.runs / f"{recipe.name}-{key}"
     work = home.with_name(f".{home.name}.work")
+    if reuse and (earlier := _earlier(home, register, settings)) is not None:
+        return earlier
     if int(os.environ.get("RANK", "0")) > 0:
         from core.tuning.run import fit
 
@@ -91,7 +97,7 @@ def tune(recipe: Recipe, register: bool = True, settings: Settings | None = None
             if (home / name).is_file():
                 tracker.artifact(home / name)
         tracker.log({f"{model.measured_on}_{k}": v["value"] for k, v in model.metrics.items() if v["value"] is not None}, 0)
-    path, version = home, None
+    version = None
     if register:
         from core.serving.registry import Registry
 
@@ -100,8 +106,10 @@ def tune(recipe: Recipe, register: bool = True, settings: Settings | None = None
         version = registry.register(
             recipe.name, home, metrics, recipe.to_toml(), data.fingerprint, run_id
         )
-        path = registry.resolve(f"{recipe.name}:{version}")
-    return TunedModel(**{**model.__dict__, "path": path, "version": version})
+        model = replace(model, path=registry.resolve(f"{recipe.name}:{version}"), version=version)
+        (home / "version").write_text(str(version), encoding="utf-8")
+        return model
+    return replace(model, path=home)
 
 
 def evaluate(
@@ -141,6 +149,25 @@ def _parent(recipe: Recipe) -> Path | None:
     if task != recipe.task and not {task, recipe.task} <= encoders:
         raise InputError(f"start_from: {recipe.start_from} was tuned for {task}, which cannot start {recipe.task}.")
     return folder
+
+
+def _earlier(home: Path, register: bool, settings: Settings) -> TunedModel | None:
+    """The finished run in ``home``, registered if it has to be; None when there is none."""
+    try:
+        written = json.loads((home / "metrics.json").read_text(encoding="utf-8"))
+        version = int((home / "version").read_text()) if register else None
+    except (OSError, ValueError):
+        return None
+    path = home
+    if version is not None:
+        from core.serving.registry import Registry
+
+        try:
+            path = Registry(settings).resolve(f"{written['name']}:{version}")
+        except InputError:
+            return None
+    known = {f.name for f in fields(TunedModel)}
+    return TunedModel(**{**{k: v for k, v in written.items() if k in known}, "path": path, "version": version})
 
 
 @contextlib.contextmanager
@@ -195,6 +222,7 @@ def _write(folder: Path, recipe: Recipe, data: Dataset, fitted: Any, parent: Pat
     trainable, total = built.trainable_parameters, built.total_parameters
     rows, measured_on = (data.test, "test") if data.test is not None else (data.validation, "validation")
     temperature, scaled = 1.0, None
+    on_validation: Any = None
     if recipe.task == "classification":
         model = Model(built.model, built.tokenizer, built.base, recipe, data.labels)
         on_validation = judge(model, data.validation, resamples=1)

@@ -212,7 +212,7 @@ def _json_object(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def column_names(source: Source) -> list[str]:
-    """The names in a plain table's header: csv and tsv, all keys of a jsonl file, the schema of a parquet file."""
+    """All columns of a table with a header, keys of a jsonl file, schema of a parquet file; none of other files."""
     from core.data.formats import find_format
 
     path, read = source.path, find_format(source).read
@@ -234,7 +234,6 @@ def column_names(source: Source) -> list[str]:
                     keys.update(dict.fromkeys(_json_object(line, path, number)))
             return list(keys)
         header = next((line for line in lines(stream, path) if line.strip()), "").rstrip("\r\n")
-    delimiter = "," if read is not read_csv else _sniff(header, ())
-    if read in (read_tsv, read_tsv_unquoted):
-        delimiter = "\t"
-    return _header_cells(header, delimiter)
+    if read is read_csv:
+        return _header_cells(header, _sniff(header, ()))
+    return _header_cells(header, "\t") if read in (read_tsv, read_tsv_unquoted) else []

@@ -35,12 +35,12 @@ class Model:
 class Judgement:
     """Metrics with intervals, and what plots and card show beside them."""
 
-    metrics: Mapping[str, Mapping[str, float | None]]
+    metrics: dict[str, dict[str, float | None]]
     n: int
     per_class: Sequence[Mapping[str, Any]] = ()
     confusion: np.ndarray | None = None
-    logits: np.ndarray | None = None
-    truth: np.ndarray | None = None
+    logits: Any = None
+    truth: Any = None
     notes: Sequence[str] = field(default_factory=tuple)
 
     def to_dict(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Base:
 class Built:
     """A model ready to train or to run: TextEncoder, or a causal language model for generation."""
 
-    model: nn.Module
+    model: Any
     tokenizer: Any
     base: Base
     trained: list[str]
@@ -93,10 +93,10 @@ def build(
         _set_dropout(backbone, recipe.training.dropout)
     backbone = apply_method(backbone, recipe, steps)
     if recipe.task == "generation":
-        model: nn.Module = backbone
+        model: Any = backbone
     else:
         dropout = 0.1 if recipe.training.dropout is None else recipe.training.dropout
-        model = TextEncoder(backbone, base.pooling, outputs, dropout)  # type: ignore[arg-type]
+        model = TextEncoder(backbone, base.pooling, outputs, dropout)
         if head is not None:
             model.head.load_state_dict(head.state_dict())
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -115,7 +115,7 @@ def _set_dropout(backbone: nn.Module, rate: float) -> None:
         if isinstance(module, nn.Dropout):
             module.p = rate
         if isinstance(getattr(module, "dropout_prob", None), float):
-            module.dropout_prob = rate  # type: ignore[assignment]
+            module.dropout_prob = rate
 
 
 def save(folder: Path, built: Built, recipe: Recipe, labels: list[str], parent: Path | None = None) -> None:
@@ -154,7 +154,7 @@ class Loaded:
     recipe: Recipe
     labels: list[str]
     base: Base
-    model: nn.Module
+    model: Any
     tokenizer: Any
 
 
@@ -171,9 +171,9 @@ def load(folder: str | Path) -> Loaded:
         local = resolve(str(folder / WHOLE))
         tokenizer = load_tokenizer(local)
         if recipe.task == "generation":
-            model: nn.Module = load_decoder(local)
+            model: Any = load_decoder(local)
         else:
-            model = TextEncoder(_without_pooler(load_encoder(local)), base.pooling, base.outputs)  # type: ignore[arg-type]
+            model = TextEncoder(_without_pooler(load_encoder(local)), base.pooling, base.outputs)
             if model.head is not None:
                 model.head.load_state_dict(_tensors(folder / HEAD))
     else:

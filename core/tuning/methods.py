@@ -184,7 +184,12 @@ def _prompt_learning(config_name: str, **extra: int) -> Callable[[nn.Module, Met
             num_virtual_tokens=options.virtual_tokens,
             **extra,
         )
-        return peft.get_peft_model(backbone, config)
+        wrapped = peft.get_peft_model(backbone, config)
+        # The wrapper registers the word embeddings a second time, and a checkpoint may hold no tensor twice.
+        embeddings = wrapped._modules.pop("word_embeddings", None)
+        if embeddings is not None:
+            object.__setattr__(wrapped, "word_embeddings", embeddings)
+        return wrapped
 
     return apply
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from core.data.checks import check
+from core.data.keys import normalise
 from core.data.sources import Checks
 from core.errors import InputError
 
@@ -95,6 +96,11 @@ def test_conflicts_follow_the_majority_and_drop_ties() -> None:
     assert dropped["train"]["row"].tolist() == [2, 3, 4, 5]
     with pytest.raises(InputError, match="train.csv:6 label"):
         check(parts, "classification", Checks(conflicts="refuse"))
+
+
+@pytest.mark.parametrize(("a", "b"), [("ℌello", "HELLO"), ("ﬁne  day\n", "Fine day"), ("Ｓtraße", "STRASSE")])
+def test_equal_to_the_eye_is_the_same_text(a: str, b: str) -> None:
+    assert normalise(a) == normalise(b)
 
 
 def test_leakage_leaves_train() -> None:

@@ -1,0 +1,61 @@
+"""Results on disk: written whole, and found again so that finished work is not repeated."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import stamp
+from core.evaluation.files import dump_json, write_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def key_of(*parts: Any) -> str:
+    """A short SHA-256 of plain values: results with the same key answer the same question."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_files(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by file name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A results file; empty when there is none or it is no JSON object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def part(file: Path, name: str, key: str, measure: Callable[[], dict[str, Any]], fresh: bool = False) -> bool:
+    """Measure the part ``name`` of ``file`` unless it is there with the same key; True when it was measured.
+
+    Every part is written as soon as it is finished, so an interrupted benchmark goes on at the next one.
+    """
+    known = read(file).get("parts", {}).get(name)
+    if known and known.get("key") == key and not fresh:
+        return False
+    result = {"key": key, **stamp(), **measure()}
+    values = read(file)  # read again: another part may have been written while this one was measured
+    values["parts"] = {**values.get("parts", {}), name: result}
+    write_json(file, values)
+    return True
+
+
+def write_new(path: Path, values: dict[str, Any]) -> None:
+    """Write a result with date and machine, atomically."""
+    write_json(path, {**stamp(), **values})
+
+
+def public(values: Any, hidden: dict[str, str]) -> Any:
+    """The same plain values with folders of this machine replaced, so that a result can be published."""
+    text = dump_json({"values": values})
+    for folder in sorted(hidden, key=len, reverse=True):
+        if folder:
+            text = text.replace(json.dumps(folder, ensure_ascii=False)[1:-1], hidden[folder])
+    return json.loads(text)["values"]
