@@ -114,8 +114,8 @@ def interleaved(
 ) -> dict[str, list[Segment]]:
     """Run ``segments`` rounds of one segment of each system; ``warmup`` rounds before them are thrown away.
 
-    Each command starts a worker that speaks through a ``Meter``. The order within a round moves on by one each
-    round, so that no system always runs after the same neighbour. Raises RuntimeError when a worker dies.
+    Each command starts a worker that speaks through a ``Meter``. The order within a round moves on by one
+    each round, so that no system always comes first. Raises RuntimeError when a worker dies.
     """
     workers: dict[str, subprocess.Popen[str]] = {}
     channels: dict[str, Channel] = {}

@@ -42,7 +42,7 @@ def shipped(
     for source in sources(recipe):
         if not source.path.is_file():
             raise InputError(
-                f"{_shown(source.path, datasets)} is missing; put the data set there or set HEADWATER_DATASETS."
+                f"{_shown(source.path, datasets)} is missing; fetch the data set or set HEADWATER_DATASETS."
             )
     return recipe
 

@@ -40,11 +40,15 @@ def part(file: Path, name: str, key: str, measure: Callable[[], dict[str, Any]],
     known = read(file).get("parts", {}).get(name)
     if known and known.get("key") == key and not fresh:
         return False
-    result = {"key": key, **stamp(), **measure()}
-    values = read(file)  # read again: another part may have been written while this one was measured
+    write_part(file, name, {"key": key, **stamp(), **measure()})
+    return True
+
+
+def write_part(file: Path, name: str, result: dict[str, Any]) -> None:
+    """Put one part into the file, beside the parts that are there."""
+    values = read(file)
     values["parts"] = {**values.get("parts", {}), name: result}
     write_json(file, values)
-    return True
 
 
 def write_new(path: Path, values: dict[str, Any]) -> None:

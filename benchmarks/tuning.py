@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.tuning`` measures two things for each data set and writes ``results/tuning.json``:
 
-throughput -- one process per system, all kept ready, short segments in turn; examples/s of training steps alone.
-accuracy   -- each system trained once in its own process; accuracy on all test rows after each epoch, with the
-              seconds from the start (model, tokenising, frozen-layer cache, head probe, steps, checkpoints) less
-              the scoring of test rows; and the process's peak memory.
+throughput -- one process per system, all kept ready, short segments in turn; examples/s of the
+              training steps alone.
+accuracy   -- each system trained once in its own process; accuracy on all test rows after each epoch, with
+              the seconds from the start (model, tokenising, frozen-layer cache, head probe, steps,
+              checkpoints) less the scoring of test rows; and the process's peak memory.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from core.settings import PROJECT_ROOT, get_settings
 OURS = "headwater"
 SYSTEMS = (OURS, "seed recipe", "trainer defaults")
 TIMED = {
-    "throughput": "examples/s of training steps alone (forward, backward, optimiser, batching), median over segments",
-    "wall_seconds": "building, tokenising, frozen-layer cache, head probe, steps, checkpoints; not the test scoring",
+    "throughput": "training steps alone (forward, backward, optimiser, batching); median over segments",
+    "wall_seconds": "model, tokenising, frozen-layer cache, head probe, steps, checkpoints; not test scoring",
 }
 
 
@@ -40,14 +41,14 @@ def throughput(jobs: Mapping[str, Job], segments: int, seconds: float, warmup: i
         seconds,
         warmup,
         _say,
-        _environment(),
+        environment(),
     )
     return {"timed": TIMED["throughput"], "segment_seconds": seconds, **compare(found, OURS)}
 
 
 def accuracy(job: Job) -> dict[str, Any]:
     """One system, trained once in a process of its own. Raises RuntimeError when that fails."""
-    done = subprocess.run(_command("accuracy", job), stdout=subprocess.PIPE, text=True, env=_environment())
+    done = subprocess.run(_command("accuracy", job), stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:
         raise RuntimeError(
             f"{job.system} on {job.dataset} failed with code {done.returncode}; see its messages above"
@@ -84,7 +85,6 @@ def summarise(parts: Mapping[str, Mapping[str, Any]], dataset: str) -> dict[str,
 
 def measure(options: argparse.Namespace, file: Path) -> None:
     """Every part that is asked for and not there yet."""
-    hidden = {str(get_settings().datasets): "{datasets}"}
     for dataset in options.datasets:
         base = Job(
             OURS,
@@ -100,47 +100,49 @@ def measure(options: argparse.Namespace, file: Path) -> None:
             recipe = recipe_of(base)
         except InputError as error:
             _say(f"{dataset}: skipped: {error}")
-            store.part(file, f"{dataset}/throughput", "skipped", lambda e=error: {"skipped": str(e)})  # type: ignore[misc]
+            for part in options.parts:
+                store.write_part(file, f"{dataset}/{part}", {"key": "skipped", "skipped": str(error)})
             continue
+        hidden = {str(get_settings().datasets): "{datasets}"}
         ours = store.public(recipe.model_dump(mode="json", exclude_none=True), hidden)
         if "throughput" in options.parts:
-            jobs = {
-                name: replace(base, system=name, epochs=1, rows=None, steps=options.steps) for name in SYSTEMS
-            }
-            settings = {"segments": options.segments, "seconds": options.seconds, "warmup": options.warmup}
-            key = store.key_of("throughput", settings, ours, [job.to_dict() for job in jobs.values()])
-            new = store.part(
-                file,
-                f"{dataset}/throughput",
-                key,
-                lambda jobs=jobs, ours=ours: {  # type: ignore[misc]
-                    "settings": {**base.to_dict(), "recipe": ours},
-                    **throughput(jobs, options.segments, options.seconds, options.warmup),
-                },
-                options.fresh,
-            )
-            _say(f"{dataset}: throughput {'measured' if new else 'is there already'}")
-        for name in SYSTEMS if "accuracy" in options.parts else ():
-            job = replace(base, system=name, changes=base.changes if name == OURS else {})
-            key = store.key_of("accuracy", job.to_dict(), ours if name == OURS else None)
-            new = store.part(
-                file,
-                f"{dataset}/accuracy/{name}",
-                key,
-                lambda job=job, ours=ours: {  # type: ignore[misc]
-                    "settings": {**job.to_dict(), **({"recipe": ours} if job.system == OURS else {})},
-                    **accuracy(job),
-                },
-                options.fresh,
-            )
-            _say(f"{dataset}: accuracy of {name} {'measured' if new else 'is there already'}")
+            _measure_throughput(base, ours, options, file)
+        if "accuracy" in options.parts:
+            _measure_accuracy(base, ours, options, file)
+
+
+def _measure_throughput(base: Job, recipe: dict[str, Any], options: argparse.Namespace, file: Path) -> None:
+    jobs = {name: replace(base, system=name, epochs=1, steps=options.steps) for name in SYSTEMS}
+    turns = {"segments": options.segments, "seconds": options.seconds, "warmup": options.warmup}
+    settings = {**turns, "jobs": [job.to_dict() for job in jobs.values()], "recipe": recipe}
+
+    def found() -> dict[str, Any]:
+        return {"settings": settings, **throughput(jobs, **turns)}
+
+    new = store.part(file, f"{base.dataset}/throughput", store.key_of(settings), found, options.fresh)
+    _say(f"{base.dataset}: throughput {'measured' if new else 'is there already'}")
+
+
+def _measure_accuracy(base: Job, recipe: dict[str, Any], options: argparse.Namespace, file: Path) -> None:
+    for name in SYSTEMS:
+        job = replace(base, system=name, changes=base.changes if name == OURS else {})
+        settings = {**job.to_dict(), "recipe": recipe if name == OURS else None}
+
+        def found(job: Job = job, settings: dict[str, Any] = settings) -> dict[str, Any]:
+            return {"settings": settings, **accuracy(job)}
+
+        new = store.part(
+            file, f"{base.dataset}/accuracy/{name}", store.key_of(settings), found, options.fresh
+        )
+        _say(f"{base.dataset}: accuracy of {name} {'measured' if new else 'is there already'}")
 
 
 def _command(mode: str, job: Job) -> list[str]:
     return [sys.executable, "-m", "benchmarks.tuning_worker", mode, json.dumps(job.to_dict())]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of a worker: `benchmarks` can be imported wherever it is started."""
     found = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), *([found] if found else [])])}
 
@@ -173,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--warmup", type=int, default=1, help="rounds that do not count")
     made.add_argument("--steps", type=int, default=1600, help="our run is started anew after so many steps")
     made.add_argument("--epochs", type=float, default=3, help="accuracy: epochs of every system")
-    made.add_argument("--rows", type=int, help="accuracy: most training rows, the same for every system")
+    made.add_argument("--rows", type=int, help="most training rows, the same for every system")
     made.add_argument("--test-rows", type=int, help="most test rows (default: all)")
     made.add_argument("--peer-learning-rate", type=float, default=5e-5)
     made.add_argument("--seed", type=int, default=7)
@@ -193,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.smoke:
         options.segments, options.seconds, options.warmup, options.steps = 2, 1.0, 0, 200
-        options.epochs, options.rows, options.test_rows = 1, 96, 64
+        options.epochs, options.rows, options.test_rows = 1, 64, 64
         options.out = get_settings().var / "benchmarks" / "tuning.json"
     if options.profile:
         from benchmarks.tuning_profile import profile

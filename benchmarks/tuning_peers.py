@@ -1,6 +1,7 @@
 """The peers: the seed recipe, and HF ``Trainer`` with its defaults. Both train the same plain model.
 
-``on_step(rows)`` is called after every optimiser step, ``on_epoch(number, model, tokenizer)`` after every epoch.
+``on_step(rows)`` is called after every optimiser step, ``on_epoch(number, model, tokenizer)`` after every
+epoch.
 """
 
 import tempfile

@@ -1,5 +1,6 @@
 """Where a training step of ours spends its time: torch.profiler over the product's own ``fit``."""
 
+import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +31,8 @@ def profile(job: Job, warmup: int = WARMUP, steps: int = STEPS, rows: int = 25) 
             made.stop()
             raise Stopped
 
-    with tempfile.TemporaryDirectory() as work:
-        try:
-            fit(recipe, data, Path(work), report=report)
-        except Stopped:
-            pass
+    with tempfile.TemporaryDirectory() as work, contextlib.suppress(Stopped):
+        fit(recipe, data, Path(work), report=report)
     table = made.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=60)
     batch = recipe.training.batch_size
     return f"{job.dataset}, {recipe.method}, batch {batch}, {steps} steps from the {warmup + 1}th\n{table}"

@@ -1,6 +1,6 @@
 """One process of the tuning benchmark: trains one system, in segments on command or once with its accuracy.
 
-``python -m benchmarks.tuning_worker segments|accuracy JOB`` with JOB as JSON; started by ``benchmarks.tuning``.
+``python -m benchmarks.tuning_worker segments|accuracy JOB`` with JOB as JSON; ``benchmarks.tuning`` starts it.
 """
 
 import json

@@ -7,7 +7,7 @@ _PUBLIC = {
     "InputError": "core.errors",
     "Prediction": "core.serving.predictor",
     "Recipe": "core.tuning.recipe",
-    "TunedModel": "core.workflow",
+    "TunedModel": "core.model_folder",
     "evaluate": "core.workflow",
     "load_predictor": "core.serving.predictor",
     "tune": "core.workflow",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from core import cli_text
 from core.errors import InputError
 
 
@@ -32,7 +33,7 @@ class _Group(click.Group):
         vertical = load(name)
         if vertical.commands is None:
             raise InputError(f"vertical {name!r} brings no commands.")
-        return vertical.commands()  # type: ignore[no-any-return]
+        return vertical.commands()
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -53,7 +54,9 @@ def emit(result: Any, as_json: bool, show: Callable[[Any], str]) -> None:
 
 @headwater.command()
 @click.argument("recipe")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field, e.g. training.epochs=3.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field, e.g. training.epochs=3."
+)
 @click.option("--no-register", is_flag=True, help="Leave the model in var/runs; make no version of it.")
 @click.option("--reuse", is_flag=True, help="Take a finished run of the same recipe on the same data, if there is one.")
 @as_json
@@ -64,7 +67,7 @@ def tune(recipe: str, overrides: tuple[str, ...], no_register: bool, reuse: bool
 
     tuned = run(Recipe.load(recipe, list(overrides)), register=not no_register, reuse=reuse)
     if tuned is not None:
-        emit(tuned.to_dict(), as_json, _show_tuned)
+        emit(tuned.to_dict(), as_json, cli_text.tuned)
 
 
 @headwater.command()
@@ -94,8 +97,15 @@ def evaluate(model: str, data: Path, format: str, text: str | None, label: str |
 @click.option("--candidates", type=click.Path(path_type=Path), help="Matching: a text file, one answer a line.")
 @as_json
 def predict(
-    model: str, texts: tuple[str, ...], path: Path | None, format: str, text: str | None, pair: str | None,
-    out: Path | None, candidates: Path | None, as_json: bool,
+    model: str,
+    texts: tuple[str, ...],
+    path: Path | None,
+    format: str,
+    text: str | None,
+    pair: str | None,
+    out: Path | None,
+    candidates: Path | None,
+    as_json: bool,
 ) -> None:
     """Predict with MODEL (a folder, name or name@alias) for TEXTs or a file."""
     from core.serving.files import best_candidates, predict_file, predict_rows
@@ -116,18 +126,32 @@ def predict(
         found = [{"text": t, **p.to_dict()} for t, p in zip(texts, predictor.predict(texts), strict=True)]
     elif predictor.recipe.task == "matching" and candidates is not None:
         ranked = best_candidates(predictor, texts, _lines(candidates), k=3)
-        found = [{"text": t, "label": r[0][0], "probability": r[0][1], "ranked": r} for t, r in zip(texts, ranked, strict=True)]
+        found = [
+            {"text": t, "label": r[0][0], "probability": r[0][1], "ranked": r}
+            for t, r in zip(texts, ranked, strict=True)
+        ]
     else:
         rows_of = predict_rows(predictor, texts)
         found = [{"text": t, "label": a, "probability": p} for t, (a, p) in zip(texts, rows_of, strict=True)]
-    emit(found, as_json, _show_predictions)
+    emit(found, as_json, cli_text.predictions)
 
 
 @headwater.command()
 @click.argument("recipe")
-@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="Trials in all, earlier ones counted.")
+@click.option(
+    "--trials",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Trials in all, earlier ones counted.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
-@click.option("--space", multiple=True, metavar="FIELD=LOW..HIGH", help="What to search, e.g. training.learning_rate=1e-5..1e-3.")
+@click.option(
+    "--space",
+    multiple=True,
+    metavar="FIELD=LOW..HIGH",
+    help="What to search, e.g. training.learning_rate=1e-5..1e-3.",
+)
 @as_json
 def sweep(recipe: str, trials: int, overrides: tuple[str, ...], space: tuple[str, ...], as_json: bool) -> None:
     """Search hyper-parameters of RECIPE on its validation rows; a stopped search goes on."""
@@ -144,7 +168,7 @@ def backbones(as_json: bool) -> None:
     """List the pre-trained models, with size, languages, licence, and whether they are installed."""
     from core.models.sources import describe
 
-    emit(describe(), as_json, _show_backbones)
+    emit(describe(), as_json, cli_text.backbones)
 
 
 @headwater.group()
@@ -156,7 +180,7 @@ def models() -> None:
 @as_json
 def models_list(as_json: bool) -> None:
     """List every registered model with its versions and aliases."""
-    emit([m.to_dict() for m in _registry().list()], as_json, _show_models)
+    emit([m.to_dict() for m in _registry().list()], as_json, cli_text.models)
 
 
 @models.command("show")
@@ -164,7 +188,7 @@ def models_list(as_json: bool) -> None:
 @as_json
 def models_show(model: str, as_json: bool) -> None:
     """Show one version (NAME, NAME@ALIAS or NAME:VERSION)."""
-    emit(_registry().show(model).to_dict(), as_json, _show_fields)
+    emit(_registry().show(model).to_dict(), as_json, cli_text.fields)
 
 
 @models.command("promote")
@@ -174,7 +198,7 @@ def models_show(model: str, as_json: bool) -> None:
 @as_json
 def models_promote(name: str, version: int, alias: str, as_json: bool) -> None:
     """Let ALIAS of NAME point to VERSION; production's old version becomes 'previous'."""
-    emit(_registry().promote(name, version, alias).to_dict(), as_json, _show_fields)
+    emit(_registry().promote(name, version, alias).to_dict(), as_json, cli_text.fields)
 
 
 @models.command("rollback")
@@ -182,7 +206,7 @@ def models_promote(name: str, version: int, alias: str, as_json: bool) -> None:
 @as_json
 def models_rollback(name: str, as_json: bool) -> None:
     """Let production of NAME point to the version it had before."""
-    emit(_registry().rollback(name).to_dict(), as_json, _show_fields)
+    emit(_registry().rollback(name).to_dict(), as_json, cli_text.fields)
 
 
 @models.command("export")
@@ -209,59 +233,6 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error}).") from None
     return [line for line in found if line]
-
-
-def _show_tuned(result: dict[str, Any]) -> str:
-    from core.evaluation.report import result_table
-
-    name = result["name"] + (f":{result['version']}" if result["version"] else "")
-    notes = [f"note: {f['message']}" for f in result["findings"]]
-    share = result["trainable_parameters"] / max(1, result["total_parameters"])
-    return "\n".join(
-        [
-            *notes,
-            f"{name}  {result['task']} by {result['method']} on {result['backbone']}, measured on {result['measured_on']}",
-            result_table(result["metrics"]),
-            f"trained {result['trainable_parameters']:,} of {result['total_parameters']:,} weights ({share:.1%})"
-            f" in {result['train_seconds']:.0f} s, {result['examples_per_second']:.0f} examples/s",
-            f"card: {result['path']}/README.md",
-        ]
-    )
-
-
-def _show_predictions(found: list[dict[str, Any]]) -> str:
-    lines = []
-    for one in found:
-        label = ", ".join(one["label"]) if isinstance(one["label"], list) else one["label"]
-        sure = "" if one["probability"] is None else f"  {one['probability']:.2f}"
-        lines.append(f"{label}{sure}  {one['text']}")
-    return "\n".join(lines)
-
-
-def _show_backbones(rows: list[dict[str, Any]]) -> str:
-    lines = []
-    for row in rows:
-        state = "installed" if row["installed"] else f"not installed: {row['install']}"
-        languages = ", ".join(row["languages"]) if isinstance(row["languages"], list | tuple) else row["languages"]
-        lines.append(
-            f"{row['name']:<16} {row['parameters'] / 1e6:>6.1f}M  {row['size_mb']:>5.0f} MB"
-            f"  {row['licence']:<10} {languages:<14} {state}"
-        )
-    return "\n".join(lines)
-
-
-def _show_models(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "no models are registered yet; run: headwater tune data/recipes/intents.toml"
-    return "\n".join(
-        f"{row['name']:<28} versions {len(row['versions'])}  "
-        + "  ".join(f"{alias} -> {version}" for alias, version in row["aliases"].items())
-        for row in rows
-    )
-
-
-def _show_fields(row: dict[str, Any]) -> str:
-    return "\n".join(f"{key:<14} {json.dumps(value, ensure_ascii=False)}" for key, value in row.items())
 
 
 @contextlib.contextmanager
@@ -306,7 +277,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         kind = type(error).__name__
         click.echo(
-            f"headwater: an error of ours, {kind}: {error}. Run again with HEADWATER_DEBUG=1 for the details.", err=True
+            f"headwater: an error of ours, {kind}: {error}. Run again with HEADWATER_DEBUG=1 for the details.",
+            err=True,
         )
         return 1
     return 0

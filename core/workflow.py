@@ -4,60 +4,17 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from core.data.load import Dataset, load
 from core.errors import InputError
+from core.model_folder import TunedModel, write_model
 from core.settings import Settings, get_settings
 from core.tuning.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class TunedModel:
-    """Where a tuned model lies and how good it is; ``version`` is None when it was not registered."""
-
-    name: str
-    task: str
-    method: str
-    backbone: str
-    path: Path
-    metrics: dict[str, dict[str, float | None]]
-    trainable_parameters: int
-    total_parameters: int
-    train_seconds: float
-    examples_per_second: float
-    version: int | None = None
-    measured_on: str = "test"
-    findings: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def card(self) -> Path:
-        """The model card."""
-        return self.path / "README.md"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The contract's JSON shape."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "task": self.task,
-            "method": self.method,
-            "backbone": self.backbone,
-            "metrics": self.metrics,
-            "measured_on": self.measured_on,
-            "trainable_parameters": self.trainable_parameters,
-            "total_parameters": self.total_parameters,
-            "train_seconds": round(self.train_seconds, 2),
-            "examples_per_second": round(self.examples_per_second, 1),
-            "findings": self.findings,
-            "path": str(self.path),
-        }
 
 
 def tune(
@@ -90,22 +47,30 @@ def tune(
         fitted = fit(recipe, data, work, parent, report=tracker.log)
         folder = home.with_name(f".{home.name}.new")
         shutil.rmtree(folder, ignore_errors=True)
-        model = _write(folder, recipe, data, fitted, parent)
+        model = write_model(folder, recipe, data, fitted, parent)
         _replace(folder, home)
         shutil.rmtree(work, ignore_errors=True)
-        for name in ("README.md", "metrics.json", "recipe.toml", "history.png", "confusion.png", "reliability.png"):
+        for name in (
+            "README.md",
+            "metrics.json",
+            "recipe.toml",
+            "history.png",
+            "confusion.png",
+            "reliability.png",
+        ):
             if (home / name).is_file():
                 tracker.artifact(home / name)
-        tracker.log({f"{model.measured_on}_{k}": v["value"] for k, v in model.metrics.items() if v["value"] is not None}, 0)
+        tracker.log(
+            {f"{model.measured_on}_{k}": v["value"] for k, v in model.metrics.items() if v["value"] is not None},
+            0,
+        )
     version = None
     if register:
         from core.serving.registry import Registry
 
         registry = Registry(settings)
         metrics = {name: value["value"] for name, value in model.metrics.items()}
-        version = registry.register(
-            recipe.name, home, metrics, recipe.to_toml(), data.fingerprint, run_id
-        )
+        version = registry.register(recipe.name, home, metrics, recipe.to_toml(), data.fingerprint, run_id)
         model = replace(model, path=registry.resolve(f"{recipe.name}:{version}"), version=version)
         (home / "version").write_text(str(version), encoding="utf-8")
         return model
@@ -209,89 +174,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _write(folder: Path, recipe: Recipe, data: Dataset, fitted: Any, parent: Path | None) -> TunedModel:
-    from core.evaluation import calibration, plots
-    from core.evaluation.files import write_json
-    from core.evaluation.judge import Model, judge
-    from core.evaluation.report import write_card, write_metrics
-    from core.tuning import artifact
-
-    built, outcome = fitted.built, fitted.outcome
-    trainable, total = built.trainable_parameters, built.total_parameters
-    rows, measured_on = (data.test, "test") if data.test is not None else (data.validation, "validation")
-    temperature, scaled = 1.0, None
-    on_validation: Any = None
-    if recipe.task == "classification":
-        model = Model(built.model, built.tokenizer, built.base, recipe, data.labels)
-        on_validation = judge(model, data.validation, resamples=1)
-        temperature = calibration.fit_temperature(on_validation.logits, on_validation.truth)
-    model = Model(built.model, built.tokenizer, built.base, recipe, data.labels, temperature)
-    judgement = judge(model, rows, seed=recipe.training.seed)
-    folder.mkdir(parents=True)
-    if recipe.task == "classification":
-        held_out = (judgement.logits, judgement.truth) if data.test is not None else None
-        scaled = calibration.calibrate(on_validation.logits, on_validation.truth, held_out)
-        scaled.save(folder / "calibration.json")
-        plots.plot_reliability(scaled, folder / "reliability.png")
-    else:
-        write_json(folder / "calibration.json", {"temperature": 1.0, "note": f"{recipe.task} scores are not calibrated"})
-    if judgement.confusion is not None:
-        plots.plot_confusion(judgement.confusion, data.labels, folder / "confusion.png")
-    if outcome.history:
-        plots.plot_history(outcome.history, folder / "history.png")
-    artifact.save(folder, built, recipe, data.labels, parent)
-    result = TunedModel(
-        recipe.name, recipe.task, recipe.method, recipe.backbone, folder, dict(judgement.metrics), trainable, total,
-        outcome.seconds, outcome.examples_per_second, None, measured_on, [f.to_dict() for f in data.findings],
-    )
-    write_metrics(
-        folder,
-        {**result.to_dict(), **judgement.to_dict(), "path": None, "history": outcome.history,
-         "best_epoch": outcome.best_epoch, "data": data.to_dict()},
-    )
-    write_card(folder, _card(recipe, data, result, judgement, scaled, outcome, built))
-    return result
-
-
-def _card(
-    recipe: Recipe, data: Dataset, result: TunedModel, judgement: Any, scaled: Any, outcome: Any, built: Any
-) -> Any:
-    from importlib.metadata import version
-
-    from core.evaluation.report import Card, DataSource
-    from core.models.catalog import CATALOG
-
-    row = CATALOG.get(recipe.backbone)
-    sources = []
-    for part in ("train", "validation", "test"):
-        given = getattr(recipe.data, part)
-        for source in given if isinstance(given, list) else []:
-            sources.append(DataSource(source.path.name, data.licences.get(source.format), part))
-    limits = list(judgement.notes)
-    if result.measured_on == "validation":
-        limits.append("No test rows were given: the figures are from the rows that chose the checkpoint, so they flatter.")
-    limits.append("Not measured: other domains or languages than the data above, adversarial text, fairness across groups.")
-    return Card(
-        name=recipe.name, task=recipe.task, method=recipe.method, backbone=recipe.backbone,
-        backbone_licence=row.licence if row else None, created=datetime.now(UTC), metrics=result.metrics,
-        recipe_toml=recipe.to_toml(), sources=sources, fingerprint=data.fingerprint, rows=data.to_dict()["rows"],
-        labels=data.labels, findings=result.findings, per_class=judgement.per_class,
-        calibration=scaled.to_dict() if scaled else None, history=outcome.history,
-        trainable_parameters=result.trainable_parameters, total_parameters=result.total_parameters,
-        train_seconds=outcome.seconds, examples_per_second=outcome.examples_per_second, hardware=_hardware(),
-        versions={name: version(name) for name in ("torch", "transformers", "sentence-transformers", "peft")},
-        limits=limits, languages=row.languages if row else (),
-    )
-
-
-def _hardware() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
 def _replace(new: Path, home: Path) -> None:

@@ -53,9 +53,7 @@ def leakage(parts: Parts, job: Job, against: Collection[str] = JUDGING) -> tuple
         if job.checks.leakage == "report":
             findings.append(Finding("leakage", "kept", int(shared.sum()), where, f"{told}, kept."))
             continue
-        findings.append(
-            Finding("leakage", "dropped", int(shared.sum()), where, f"{told}, dropped from train.")
-        )
+        findings.append(Finding("leakage", "dropped", int(shared.sum()), where, f"{told}, dropped from train."))
         result["train"] = train[~shared].reset_index(drop=True)
         keys["train"] = keys["train"][~shared].reset_index(drop=True)
     if "validation" in parts and "test" in parts and set(against) & set(JUDGING):
@@ -79,9 +77,7 @@ def unseen_labels(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
             continue
         frame = parts[part]
         if job.multi_label:
-            unseen = pd.Series(
-                [not known.issuperset(names) for names in frame["label"]], index=frame.index, dtype=bool
-            )
+            unseen = pd.Series([not known.issuperset(names) for names in frame["label"]], index=frame.index, dtype=bool)
         else:
             unseen = ~frame["label"].isin(list(known))
         if not unseen.any():
@@ -106,9 +102,7 @@ def trainable(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
     """Refuse parts without rows and training data with one class; tell of classes with a single example."""
     for part in ("train", "test"):
         if part in parts and parts[part].empty:
-            raise InputError(
-                f"data.{part}: no usable row is left after the checks; give more labelled examples."
-            )
+            raise InputError(f"data.{part}: no usable row is left after the checks; give more labelled examples.")
     if "train" not in parts or job.task not in ("classification", "ranking"):
         return parts, []
     train = parts["train"]
@@ -128,9 +122,7 @@ def trainable(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
         index=train.index,
         dtype=bool,
     )
-    message = (
-        f"train: {len(single)} labels have a single example ({_shorten(sorted(single))}); it stays there."
-    )
+    message = f"train: {len(single)} labels have a single example ({_shorten(sorted(single))}); it stays there."
     return parts, [Finding("rare_class", "kept", len(single), places(train[rare], "label"), message)]
 
 

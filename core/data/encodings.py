@@ -55,9 +55,7 @@ def require_file(path: Path) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be opened ({error.strerror}); check the path and its rights."
-        ) from None
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the path and its rights.") from None
 
 
 @contextmanager
@@ -157,9 +155,7 @@ def _scan(path: Path, allow_nul: bool) -> int | None:
             # Bytes, and up to four make a character: the exact limit is applied when lines are read.
             if carried + (min(ends) if ends else len(chunk)) > LINE_LIMIT * 4:
                 raise _overlong(path, line)
-            carried = (
-                len(chunk) - 1 - max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) if ends else carried + len(chunk)
-            )
+            carried = len(chunk) - 1 - max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) if ends else carried + len(chunk)
             line += chunk.count(b"\n")
             offset += len(chunk)
 

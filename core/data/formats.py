@@ -62,9 +62,7 @@ class Format:
 
 
 _ALL = (
-    Format(
-        "csv", read_csv, "comma-separated, RFC 4180; `;`, tab and `|` are found from the header", (".csv",)
-    ),
+    Format("csv", read_csv, "comma-separated, RFC 4180; `;`, tab and `|` are found from the header", (".csv",)),
     Format("tsv", read_tsv, "tab-separated", (".tsv", ".tab")),
     Format("jsonl", read_jsonl, "one JSON object per line", (".jsonl", ".ndjson")),
     Format("parquet", read_parquet, "Apache Parquet", (".parquet", ".pq")),
@@ -154,12 +152,9 @@ def find_format(source: Source) -> Format:
         if extension in format.extensions:
             return format
     if extension == ".txt" and looks_like_phrasebank(source):
-        raise InputError(
-            f'{source.path} looks like Financial PhraseBank; set format = "phrasebank" to read it so.'
-        )
+        raise InputError(f'{source.path} looks like Financial PhraseBank; set format = "phrasebank" to read it so.')
     raise InputError(
-        f"{source.path}: the extension {extension or '(none)'} does not tell the format; "
-        f"set format to {_known()}."
+        f"{source.path}: the extension {extension or '(none)'} does not tell the format; set format to {_known()}."
     )
 
 

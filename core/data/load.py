@@ -81,9 +81,7 @@ def load(data: "DataConfig", task: Task, seed: int) -> Dataset:
     findings += found
     for name, frame in parts.items():
         if frame.empty:
-            raise InputError(
-                f"data.{name}: no usable row is left after the checks; give more labelled examples."
-            )
+            raise InputError(f"data.{name}: no usable row is left after the checks; give more labelled examples.")
     parts, found = leakage(parts, job)
     findings += found
     parts = _cut(parts, data, seed)
@@ -129,9 +127,7 @@ def _read(source: Source, data: "DataConfig", task: Task) -> Table:
     if data.multi_label:
         given = [names if isinstance(names, list) else None for names in frame["label"]]
         found = {name for names in given if names for name in names}
-        mended = [
-            None if n is None else list(dict.fromkeys(source.relabel.get(x, x) for x in n)) for n in given
-        ]
+        mended = [None if n is None else list(dict.fromkeys(source.relabel.get(x, x) for x in n)) for n in given]
         frame = frame.assign(label=pd.Series(mended, index=frame.index, dtype=object))
     else:
         found = set(frame["label"].dropna())
@@ -167,9 +163,7 @@ def _cut(parts: Parts, data: "DataConfig", seed: int) -> Parts:
 
 def _small_validation(validation: pd.DataFrame, labels: list[str], multi_label: bool) -> list[Finding]:
     if validation.empty:
-        message = (
-            "validation: no row could be spared for it; give a larger train part or a validation source."
-        )
+        message = "validation: no row could be spared for it; give a larger train part or a validation source."
         return [Finding("small_validation", "kept", 0, (), message)]
     present = label_counts(validation["label"], multi_label) if labels else {}
     absent = [name for name in labels if name not in present]

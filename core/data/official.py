@@ -77,9 +77,7 @@ def read_clinc150(source: Source, wanted: Sequence[str]) -> Raw:
 def _json_document(source: Source) -> tuple[dict[str, Any], str]:
     with open_text(source.path, source.encoding or "utf-8") as (stream, _):
         if source.path.stat().st_size > _DOCUMENT_LIMIT:
-            raise InputError(
-                f"{source.path} is larger than {_DOCUMENT_LIMIT >> 20} MiB; it is not CLINC150's file."
-            )
+            raise InputError(f"{source.path} is larger than {_DOCUMENT_LIMIT >> 20} MiB; it is not CLINC150's file.")
         text = stream.read()
     try:
         document = json.loads(text)

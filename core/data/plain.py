@@ -78,9 +78,7 @@ def read_parquet(source: Source, wanted: Sequence[str]) -> Raw:
         table = pyarrow.parquet.ParquetFile(source.path).read(columns=list(wanted))
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(
-            f"{source.path} is not a readable parquet file ({reason}); write it again."
-        ) from None
+        raise InputError(f"{source.path} is not a readable parquet file ({reason}); write it again.") from None
     columns = {name: table.column(name).to_pylist() for name in wanted}
     return Raw(columns, list(range(1, table.num_rows + 1)))
 
@@ -131,9 +129,7 @@ def _read_delimited(source: Source, wanted: Sequence[str], delimiter: str, quoti
         require_columns(path, wanted, header)
         for name in wanted:
             if header.count(name) > 1:
-                raise InputError(
-                    f"{path}, row 1 has {header.count(name)} columns {name!r}; rename all but one."
-                )
+                raise InputError(f"{path}, row 1 has {header.count(name)} columns {name!r}; rename all but one.")
         at = [header.index(name) for name in wanted]
         values: list[list[Any]] = [[] for _ in wanted]
         rows: list[int] = []
@@ -202,9 +198,7 @@ def _json_object(line: str, path: Path, number: int) -> dict[str, Any]:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", "too deep or a number too long")
-        raise InputError(
-            f"{path}, row {number} is not valid JSON ({reason}); write one object per line."
-        ) from None
+        raise InputError(f"{path}, row {number} is not valid JSON ({reason}); write one object per line.") from None
     if not isinstance(record, dict):
         kind = {list: "a list", str: "a text", type(None): "null"}.get(type(record), "a number")
         raise InputError(f"{path}, row {number} is {kind}, not an object; write one JSON object per line.")
@@ -212,7 +206,7 @@ def _json_object(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def column_names(source: Source) -> list[str]:
-    """All columns of a table with a header, keys of a jsonl file, schema of a parquet file; none of other files."""
+    """All columns of a table: header, jsonl keys or parquet schema; none for files without them."""
     from core.data.formats import find_format
 
     path, read = source.path, find_format(source).read

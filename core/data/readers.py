@@ -101,15 +101,11 @@ def _texts(path: Path, rows: Sequence[int], column: str, cells: Sequence[Any]) -
             except TypeError:
                 kinds = {"dict": "an object", "list": "a list", "bytes": "binary data"}
                 kind = kinds.get(type(cell).__name__, type(cell).__name__)
-                raise InputError(
-                    f"{path}, row {row}, column {column}: {kind} where a text is needed."
-                ) from None
+                raise InputError(f"{path}, row {row}, column {column}: {kind} where a text is needed.") from None
         raise
 
 
-def _without_surrogates(
-    path: Path, rows: Sequence[int], column: str, texts: list[str | None]
-) -> list[Finding]:
+def _without_surrogates(path: Path, rows: Sequence[int], column: str, texts: list[str | None]) -> list[Finding]:
     """Replace halves of surrogate pairs (JSON may carry them), which no encoder or tokenizer accepts."""
     broken: list[int] = []
     for index, text in enumerate(texts):
@@ -138,9 +134,7 @@ def _blank_rows(columns: Iterable[pd.Series]) -> list[bool]:
 def _labels(path: Path, raw: Raw, column: str, task: Task, format: Format, multi_label: bool) -> pd.Series:
     cells = raw.columns[column]
     if task == "ranking":
-        return pd.Series(
-            [_score(path, row, column, c) for row, c in zip(raw.rows, cells, strict=True)], dtype=float
-        )
+        return pd.Series([_score(path, row, column, c) for row, c in zip(raw.rows, cells, strict=True)], dtype=float)
     if not multi_label:
         texts = [text if text and text.strip() else None for text in _texts(path, raw.rows, column, cells)]
         _without_surrogates(path, raw.rows, column, texts)
@@ -159,9 +153,7 @@ def _several(path: Path, row: int, column: str, cell: Any) -> list[Any] | None:
         try:
             cell = json.loads(cell)
         except ValueError:
-            raise InputError(
-                f'{path}, row {row}, column {column}: not a JSON list; write ["a", "b"] or a|b.'
-            ) from None
+            raise InputError(f'{path}, row {row}, column {column}: not a JSON list; write ["a", "b"] or a|b.') from None
     if isinstance(cell, list):
         return cell
     if isinstance(cell, str):
@@ -169,9 +161,7 @@ def _several(path: Path, row: int, column: str, cell: Any) -> list[Any] | None:
     return [cell]
 
 
-def _label_set(
-    path: Path, row: int, column: str, parts: list[Any] | None, format: Format
-) -> list[str] | None:
+def _label_set(path: Path, row: int, column: str, parts: list[Any] | None, format: Format) -> list[str] | None:
     if parts is None or parts == [None]:
         return None
     texts = _texts(path, [row] * len(parts), column, parts)
@@ -202,9 +192,7 @@ def _score(path: Path, row: int, column: str, cell: Any) -> float:
     except ValueError:
         score = math.inf
     if not math.isfinite(score):
-        raise InputError(
-            f"{path}, row {row}, column {column}: {cell!r} is not a number; ranking needs a relevance."
-        )
+        raise InputError(f"{path}, row {row}, column {column}: {cell!r} is not a number; ranking needs a relevance.")
     return score
 
 

@@ -42,19 +42,13 @@ def blank_text(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
     result = dict(parts)
     for part, frame in parts.items():
         for column in text_columns(job.task, frame.columns):
-            blank = pd.Series(
-                [_is_blank(text) for text in frame[column].tolist()], index=frame.index, dtype=bool
-            )
+            blank = pd.Series([_is_blank(text) for text in frame[column].tolist()], index=frame.index, dtype=bool)
             if not blank.any():
                 continue
             if job.checks.blank_text == "refuse":
-                raise _refusal(
-                    frame[blank], column, 'the text is blank; fill it or set checks.blank_text = "drop"'
-                )
+                raise _refusal(frame[blank], column, 'the text is blank; fill it or set checks.blank_text = "drop"')
             message = f"{part}: {counted(blank.sum(), 'row')} with a blank {column}, dropped."
-            findings.append(
-                Finding("blank_text", "dropped", int(blank.sum()), places(frame[blank], column), message)
-            )
+            findings.append(Finding("blank_text", "dropped", int(blank.sum()), places(frame[blank], column), message))
             frame = frame[~blank]
         result[part] = frame.reset_index(drop=True)
     return result, findings
@@ -76,9 +70,7 @@ def missing_label(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
         if not missing.any():
             continue
         if job.checks.missing_label == "refuse":
-            raise _refusal(
-                frame[missing], "label", 'the label is missing; add it or set checks.missing_label = "drop"'
-            )
+            raise _refusal(frame[missing], "label", 'the label is missing; add it or set checks.missing_label = "drop"')
         message = f"{part}: {counted(missing.sum(), 'row')} without a label, dropped."
         examples = places(frame[missing], "label")
         findings.append(Finding("missing_label", "dropped", int(missing.sum()), examples, message))
@@ -108,9 +100,7 @@ def label_spelling(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
     for part, frame in parts.items():
         labels = frame["label"]
         if job.multi_label:
-            wrong = pd.Series(
-                [any(n in repair for n in names) for names in labels], index=frame.index, dtype=bool
-            )
+            wrong = pd.Series([any(n in repair for n in names) for names in labels], index=frame.index, dtype=bool)
             mended = [list(dict.fromkeys(repair.get(n, n) for n in names)) for names in labels]
             labels = pd.Series(mended, index=frame.index, dtype=object)
         else:
@@ -153,12 +143,8 @@ def conflicts(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
             )
         dropped = torn if job.checks.conflicts == "drop" else torn & ~_in_majority(table[torn], table.index)
         rule = "all their rows" if job.checks.conflicts == "drop" else "rows outside a majority"
-        message = (
-            f"train: {counted(n_texts, 'text')} with different labels; {rule} dropped ({dropped.sum()})."
-        )
-        findings.append(
-            Finding("conflict", "dropped", int(dropped.sum()), places(frame[dropped], "label"), message)
-        )
+        message = f"train: {counted(n_texts, 'text')} with different labels; {rule} dropped ({dropped.sum()})."
+        findings.append(Finding("conflict", "dropped", int(dropped.sum()), places(frame[dropped], "label"), message))
         result[part] = frame[~dropped].reset_index(drop=True)
     return result, findings
 
@@ -178,9 +164,7 @@ def duplicates(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
         done = "dropped" if drop else "kept"
         message = f"{part}: {counted(again.sum(), 'exact repeat')} of an earlier row, {done}."
         examples = places(frame[again], job.main_text)
-        findings.append(
-            Finding("duplicate", "dropped" if drop else "kept", int(again.sum()), examples, message)
-        )
+        findings.append(Finding("duplicate", "dropped" if drop else "kept", int(again.sum()), examples, message))
         if drop:
             result[part] = frame[~again].reset_index(drop=True)
     return result, findings

@@ -31,14 +31,10 @@ class Source(BaseModel):
 
     path: Path
     format: str = "auto"
-    split: str | None = Field(
-        default=None, description="part of a file that holds several, e.g. clinc150: train"
-    )
+    split: str | None = Field(default=None, description="part of a file that holds several, e.g. clinc150: train")
     columns: Columns | None = None
     encoding: str | None = Field(default=None, description="found from the bytes unless given")
-    relabel: dict[str, str] = Field(
-        default={}, description="rename labels, to join sources with other conventions"
-    )
+    relabel: dict[str, str] = Field(default={}, description="rename labels, to join sources with other conventions")
 
 
 class Checks(BaseModel):

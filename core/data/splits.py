@@ -72,9 +72,7 @@ def folds(frame: pd.DataFrame, k: int, how: How, seed: int) -> list[tuple[pd.Dat
     sizes = np.bincount(classes)
     movable = np.flatnonzero(sizes[classes] > 1)
     if len(movable) < k:
-        raise InputError(
-            f"{k} folds need at least {k} rows in classes with two examples; there are {len(movable)}."
-        )
+        raise InputError(f"{k} folds need at least {k} rows in classes with two examples; there are {len(movable)}.")
     chosen: KFold | StratifiedKFold
     if sizes.max() >= k:
         chosen = StratifiedKFold(n_splits=k, shuffle=True, random_state=seed)
@@ -156,9 +154,7 @@ def _held_units(classes: np.ndarray, fraction: float, random: np.random.Generato
         remainder = np.where(taken < spare, share - taken, -math.inf)
         best = np.flatnonzero(remainder == remainder.max())
         taken[random.choice(best)] += 1
-    held = [
-        random.permutation(np.flatnonzero(classes == c))[: taken[c]] for c in range(len(sizes)) if taken[c]
-    ]
+    held = [random.permutation(np.flatnonzero(classes == c))[: taken[c]] for c in range(len(sizes)) if taken[c]]
     return np.concatenate(held) if held else np.array([], dtype=int)
 
 
@@ -202,7 +198,5 @@ def _quiet_split(splitter: object, units: np.ndarray, classes: np.ndarray) -> li
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # classes smaller than k are spread over some of the folds
+        warnings.simplefilter("ignore", UserWarning)  # classes smaller than k are spread over some of the folds
         return [held for _, held in splitter.split(units, classes)]  # type: ignore[attr-defined]

@@ -70,9 +70,7 @@ class Calibration:
             values = json.loads(path.read_text(encoding="utf-8"))
             return cls.from_dict(values)
         except FileNotFoundError:
-            raise InputError(
-                f"{path}: there is no such file; tune the model again to calibrate it."
-            ) from None
+            raise InputError(f"{path}: there is no such file; tune the model again to calibrate it.") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path} is not a calibration file ({error}); tune the model again.") from None
 

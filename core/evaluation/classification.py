@@ -98,9 +98,7 @@ def evaluate_classification(
     log_loss = -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], smallest))
     brier = ((probabilities - np.eye(len(labels))[truth]) ** 2).sum(axis=1)
 
-    def metrics(
-        truth: Any, called: Any, confidence: Any, loss: Any, brier: Any, weights: Floats
-    ) -> dict[str, Floats]:
+    def metrics(truth: Any, called: Any, confidence: Any, loss: Any, brier: Any, weights: Floats) -> dict[str, Floats]:
         correct = truth == called
         counts = weighted.class_counts(truth, called, weights)
         return {
@@ -147,9 +145,7 @@ def check_probabilities(probabilities: ArrayLike, classes: int, rows: int) -> Fl
         raise ValueError(f"probabilities have shape {given.shape}; {(rows, classes)} is expected")
     values = given.astype(np.float64)
     if not np.isfinite(values).all():
-        raise InputError(
-            "The model gives probabilities that are not numbers; tune it with a lower learning rate."
-        )
+        raise InputError("The model gives probabilities that are not numbers; tune it with a lower learning rate.")
     if rows and (values.min() < -1e-6 or np.abs(values.sum(axis=1) - 1).max() > 1e-2):
         raise ValueError("each row of probabilities must lie between 0 and 1 and sum to 1; pass a softmax")
     values = np.clip(values, 0.0, None)
@@ -160,9 +156,7 @@ def _check_truth(truth: NDArray[Any], classes: int) -> NDArray[np.int64]:
     if truth.ndim != 1 or (truth.size and not np.issubdtype(truth.dtype, np.integer)):
         raise ValueError(f"truth must be class numbers [n]; it is {truth.dtype} of shape {truth.shape}")
     if truth.size and (truth.min() < 0 or truth.max() >= classes):
-        raise ValueError(
-            f"truth has class {truth.max() if truth.min() >= 0 else truth.min()}, labels has {classes}"
-        )
+        raise ValueError(f"truth has class {truth.max() if truth.min() >= 0 else truth.min()}, labels has {classes}")
     return truth.astype(np.int64)
 
 

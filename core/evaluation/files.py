@@ -84,9 +84,6 @@ def _dump(value: Any, depth: int, indent: str) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     inner = indent + "  "
     if isinstance(value, dict):
-        lines = [
-            f"{inner}{json.dumps(k, ensure_ascii=False)}: {_dump(v, depth - 1, inner)}"
-            for k, v in value.items()
-        ]
+        lines = [f"{inner}{json.dumps(k, ensure_ascii=False)}: {_dump(v, depth - 1, inner)}" for k, v in value.items()]
         return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
     return "[\n" + ",\n".join(inner + _dump(v, depth - 1, inner) for v in value) + f"\n{indent}]"

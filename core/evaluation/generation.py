@@ -16,9 +16,7 @@ from core.evaluation.weighted import divide
 
 CHRF_ORDER, CHRF_BETA = 6, 2.0
 # Han and kana are written without spaces: each character is a token, other scripts go by word.
-_TOKEN = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+"
-)
+_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,7 @@ def evaluate_generation(
         raise ValueError("a prediction has no reference")
     pairs = list(zip(predictions, allowed, strict=True))
     scores = [_best(metric, pairs) for metric in (exact_match, token_f1, rouge_l)]
-    statistics = np.array([_chrf_best(p, options) for p, options in pairs], dtype=np.float64).reshape(
-        len(pairs), -1
-    )
+    statistics = np.array([_chrf_best(p, options) for p, options in pairs], dtype=np.float64).reshape(len(pairs), -1)
 
     def metrics(exact: Any, f1: Any, rouge: Any, statistics: Any, weights: Floats) -> dict[str, Floats]:
         return {
@@ -108,9 +104,7 @@ def corpus_chrf(predictions: Sequence[str], references: Sequence[str | Sequence[
     return float(_chrf_score(total[None, :])[0])
 
 
-def perplexity(
-    log_likelihoods: ArrayLike, token_counts: ArrayLike, resamples: int = 1000, seed: int = 0
-) -> Interval:
+def perplexity(log_likelihoods: ArrayLike, token_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
     """exp of the mean negative log-likelihood a token, with a 95 % interval over texts.
 
     ``log_likelihoods`` [n] are sums over each text's tokens, in nats; ``token_counts`` [n] how many were

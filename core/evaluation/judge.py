@@ -78,8 +78,8 @@ def targets(rows: pd.DataFrame, labels: Sequence[str], multi_label: bool) -> np.
         if unknown:
             place = f"{row.get('file', 'data')}:{row.get('row', '?')} label"
             raise InputError(
-                f"{place}: the model does not know the label {sorted(unknown)[0]!r}; it knows {', '.join(list(labels)[:8])}"
-                f"{', …' if len(labels) > 8 else ''}."
+                f"{place}: the model does not know the label {sorted(unknown)[0]!r}; "
+                f"it knows {', '.join(list(labels)[:8])}{', …' if len(labels) > 8 else ''}."
             )
     return targets_of(rows, list(labels), multi_label)
 
@@ -127,17 +127,13 @@ def _matching(model: Model, rows: pd.DataFrame, resamples: int, seed: int) -> Ju
 
 
 def _ranking(model: Model, rows: pd.DataFrame, resamples: int, seed: int) -> Judgement:
-    scores = predict.relevance(
-        model.model, model.tokenizer, model.recipe, list(rows["query"]), list(rows["document"])
-    )
+    scores = predict.relevance(model.model, model.tokenizer, model.recipe, list(rows["query"]), list(rows["document"]))
     grades = rows["label"].to_numpy(dtype=float)
     groups = rows.groupby("query", sort=False).indices.values()
     result = evaluate_ranking(
         [rank_by_score(scores[index], grades[index]) for index in groups], resamples=resamples, seed=seed
     )
-    notes = (
-        [f"{result.excluded} queries without a relevant document were left out"] if result.excluded else []
-    )
+    notes = [f"{result.excluded} queries without a relevant document were left out"] if result.excluded else []
     return Judgement(result.metrics_dict(), result.n, notes=notes)
 
 

@@ -85,9 +85,7 @@ def evaluate_multilabel(
     loss = -(truth * np.log(probabilities) + (1 - truth) * np.log1p(-probabilities)).mean(axis=1)
     gap = _calibration_gap(truth, probabilities, bins)
 
-    def metrics(
-        t: Any, p: Any, c: Any, h: Any, row_f1: Any, exact: Any, loss: Any, gap: Any, weights: Floats
-    ) -> Any:
+    def metrics(t: Any, p: Any, c: Any, h: Any, row_f1: Any, exact: Any, loss: Any, gap: Any, weights: Floats) -> Any:
         counts = tuple(weighted.column_sums(weights, matrix) for matrix in (h, t, c))
         precisions = [weighted.average_precision(p[:, j], t[:, j], weights) for j in range(t.shape[1])]
         return {
@@ -112,17 +110,13 @@ def evaluate_multilabel(
 
 def _check(truth: NDArray[Any], probabilities: NDArray[Any], classes: int) -> tuple[Floats, Floats]:
     if truth.shape != probabilities.shape or truth.ndim != 2 or truth.shape[1] != classes:
-        raise ValueError(
-            f"truth {truth.shape} and probabilities {probabilities.shape} must both be [n, {classes}]"
-        )
+        raise ValueError(f"truth {truth.shape} and probabilities {probabilities.shape} must both be [n, {classes}]")
     if not np.isin(truth, (0, 1)).all():
         raise ValueError("truth of a multi-label task must hold only 0 and 1")
     smallest = np.finfo(np.float64 if probabilities.dtype == np.float64 else np.float32).eps
     values = probabilities.astype(np.float64)
     if not np.isfinite(values).all():
-        raise InputError(
-            "The model gives probabilities that are not numbers; tune it with a lower learning rate."
-        )
+        raise InputError("The model gives probabilities that are not numbers; tune it with a lower learning rate.")
     if values.size and (values.min() < -1e-6 or values.max() > 1 + 1e-6):
         raise ValueError("probabilities must lie between 0 and 1; pass a sigmoid")
     return truth.astype(np.float64), np.clip(values, smallest, 1 - smallest)
@@ -142,9 +136,7 @@ def _mean_of_defined(values: Floats) -> Floats:
     return weighted.divide(total, defined.sum(axis=1), otherwise=np.nan)
 
 
-def _per_label(
-    truth: Floats, probabilities: Floats, called: Floats, labels: Sequence[str]
-) -> tuple[LabelScore, ...]:
+def _per_label(truth: Floats, probabilities: Floats, called: Floats, labels: Sequence[str]) -> tuple[LabelScore, ...]:
     hits, actual, given = (truth * called).sum(axis=0), truth.sum(axis=0), called.sum(axis=0)
     precision, recall = weighted.divide(hits, given), weighted.divide(hits, actual)
     f1 = weighted.f1_from_counts(hits, actual, given)

@@ -77,9 +77,7 @@ def plot_confusion(matrix: ArrayLike, labels: Sequence[str], path: str | Path) -
     norm = PowerNorm(0.5, vmin=0, vmax=1)
     longest = max(len(label) for label in columns)
     side = max(2.4, 0.42 * len(rows))
-    figure, (axes,) = _figure(
-        (side * len(columns) / len(rows) + 0.085 * longest + 1.9, side + 0.085 * longest + 1.2)
-    )
+    figure, (axes,) = _figure((side * len(columns) / len(rows) + 0.085 * longest + 1.9, side + 0.085 * longest + 1.2))
     image = axes.imshow(share, cmap="Blues", norm=norm)
     axes.set_xticks(range(len(columns)), columns, rotation=90 if longest > 3 and len(rows) > 3 else 0)
     axes.set_yticks(range(len(rows)), [f"{label} ({n})" for label, n in zip(rows, support, strict=True)])
@@ -156,29 +154,19 @@ def _series(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[
         for name, value in row.items():
             if name in BOOKKEEPING or name.endswith(("_runtime", "_per_second", "_time")):
                 continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float | np.number)
-                or not np.isfinite(value)
-            ):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
                 continue
-            xs, ys = (losses if name.endswith("loss") and "log" not in name else metrics).setdefault(
-                name, ([], [])
-            )
+            xs, ys = (losses if name.endswith("loss") and "log" not in name else metrics).setdefault(name, ([], []))
             xs.append(float(x))
             ys.append(float(value))
     return losses, metrics
 
 
-def _lines(
-    axes: Any, series: Mapping[str, tuple[list[float], list[float]]], names: Mapping[str, str]
-) -> None:
+def _lines(axes: Any, series: Mapping[str, tuple[list[float], list[float]]], names: Mapping[str, str]) -> None:
     for i, (name, (xs, ys)) in enumerate(series.items()):
         marker = "o" if len(xs) <= 30 else None
         colour = SERIES[i % len(SERIES)]
-        axes.plot(
-            xs, ys, color=colour, marker=marker, markersize=4, linewidth=1.8, label=names.get(name, name)
-        )
+        axes.plot(xs, ys, color=colour, marker=marker, markersize=4, linewidth=1.8, label=names.get(name, name))
     if series:
         axes.legend(frameon=False, fontsize=8)
     else:

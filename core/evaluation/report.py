@@ -202,8 +202,7 @@ def _data(card: Card) -> str:
             for f in card.findings
         ]
         parts.append(
-            "What the checks found:\n\n"
-            + text.table(("kind", "action", "rows", "what"), rows_found, right=(2,))
+            "What the checks found:\n\n" + text.table(("kind", "action", "rows", "what"), rows_found, right=(2,))
         )
     return "\n\n".join(parts) or "No source was recorded."
 
@@ -211,14 +210,8 @@ def _data(card: Card) -> str:
 def _training(card: Card) -> str:
     trained = text.number(card.trainable_parameters)
     if card.trainable_parameters and card.total_parameters:
-        trained += (
-            f" of {card.total_parameters:,} ({100 * card.trainable_parameters / card.total_parameters:.2f} %)"
-        )
-    epochs = [
-        e
-        for e in (row.get("epoch") for row in card.history)
-        if isinstance(e, int | float) and math.isfinite(e)
-    ]
+        trained += f" of {card.total_parameters:,} ({100 * card.trainable_parameters / card.total_parameters:.2f} %)"
+    epochs = [e for e in (row.get("epoch") for row in card.history) if isinstance(e, int | float) and math.isfinite(e)]
     facts = [
         ("trained parameters", trained if card.trainable_parameters is not None else None),
         ("epochs", f"{max(epochs):g}" if epochs else None),

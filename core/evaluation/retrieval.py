@@ -62,9 +62,7 @@ def evaluate_ranking(
     ideals = _ideals(lists, n_relevant, grades)
     kept = [i for i, ideal in enumerate(ideals) if ideal.size]
     if not kept:
-        raise InputError(
-            "No query has a relevant document; check that the relevant ids occur among the documents."
-        )
+        raise InputError("No query has a relevant document; check that the relevant ids occur among the documents.")
     rows = [_query_metrics(lists[i], ideals[i], ks, gain) for i in kept]
     names = list(rows[0])
     table = np.array([[row[name] for name in names] for row in rows])

@@ -49,9 +49,7 @@ class OutOfScopeResult:
         return {**vars(self), "auroc": self.auroc.to_dict(), "recall": self.recall.to_dict()}
 
 
-def risk_coverage(
-    confidence: ArrayLike, correct: ArrayLike, resamples: int = 1000, seed: int = 0
-) -> RiskCoverage:
+def risk_coverage(confidence: ArrayLike, correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> RiskCoverage:
     """Risk-coverage curve and the area under it, AURC (Geifman, Uziel & El-Yaniv 2019); lower is better.
 
     Rows of equal confidence share their mean error, which is the expectation over every order of them.
@@ -128,9 +126,7 @@ def _spread_ties(confidence: Floats, wrong: Floats) -> Floats:
 def _joined(scores_in: ArrayLike, scores_out: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
     inside, outside = _scores(scores_in), _scores(scores_out)
     if not inside.size or not outside.size:
-        raise InputError(
-            "Out-of-scope detection needs rows of both kinds; give in-scope and out-of-scope test rows."
-        )
+        raise InputError("Out-of-scope detection needs rows of both kinds; give in-scope and out-of-scope test rows.")
     return np.concatenate([inside, outside]), np.arange(inside.size + outside.size) < inside.size
 
 

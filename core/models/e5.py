@@ -171,13 +171,9 @@ class _Cursor:
 
 def _parse(data: bytes) -> E5File:
     cursor = _Cursor(data, len(MAGIC))
-    version, hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, block = (
-        cursor.values("I7ifi")
-    )
+    version, hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, block = cursor.values("I7ifi")
     if version != 1 or block != 32:
-        raise ValueError(
-            f"version {version} with blocks of {block} is not known, only version 1 with blocks of 32"
-        )
+        raise ValueError(f"version {version} with blocks of {block} is not known, only version 1 with blocks of 32")
     size, bos, eos, pad, unk = cursor.values("5i")
     (bytes_of_text,) = cursor.values("Q")
     offsets = cursor.array("<u4", size + 1).tolist()

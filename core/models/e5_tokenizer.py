@@ -62,13 +62,9 @@ def _character_rules(rewrites: dict[str, str]) -> list["Normalizer"]:
         elif wanted == character:
             kept.append(character)
         else:
-            raise InputError(
-                f"the character table rewrites {character!r} to {wanted!r}, which no rule here can."
-            )
+            raise InputError(f"the character table rewrites {character!r} to {wanted!r}, which no rule here can.")
     if len(kept) > len(_NONCHARACTERS):
-        raise InputError(
-            f"the character table keeps {len(kept)} characters that NFKC changes; it is not XLM-R's."
-        )
+        raise InputError(f"the character table keeps {len(kept)} characters that NFKC changes; it is not XLM-R's.")
     shelter = dict(zip(kept, _NONCHARACTERS, strict=False))
     before = [normalizers.Replace(_regex(_class(found)), wanted) for wanted, found in replaced.items()]
     before += [normalizers.Replace(character, mark) for character, mark in shelter.items()]

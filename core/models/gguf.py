@@ -22,9 +22,7 @@ def convert(path: Path, folder: Path, max_length: int) -> None:
     with quiet(), redirect_stderr(io.StringIO()):  # the dequantising bar obeys no setting
         try:
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-            model = AutoModelForCausalLM.from_pretrained(
-                path.parent, gguf_file=path.name, dtype=torch.float32
-            )
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f"{path} could not be read as a GGUF model ({reason}).") from error

@@ -40,9 +40,7 @@ def fetch(name: str) -> Path:
             if weights.find(folder):
                 return folder
     except GatedRepoError:
-        raise OSError(
-            "its authors ask you to accept their terms first; log in with `hf auth login`"
-        ) from None
+        raise OSError("its authors ask you to accept their terms first; log in with `hf auth login`") from None
     except RepositoryNotFoundError:
         raise OSError("the hub has no such public model") from None
     except Exception as error:  # the client raises its own, httpx's and the operating system's errors

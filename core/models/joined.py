@@ -24,13 +24,9 @@ def join(parts: Sequence[Path], folder: Path, reinstall: str) -> None:
     try:
         with io.BufferedReader(_Parts(parts), 1 << 20) as stream, zipfile.ZipFile(stream) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
-            top = next(
-                (m.filename[: -len(SAFETENSORS)] for m in members if m.filename.endswith(SAFETENSORS)), None
-            )
+            top = next((m.filename[: -len(SAFETENSORS)] for m in members if m.filename.endswith(SAFETENSORS)), None)
             if top is None:
-                raise InputError(
-                    f"{where}: the joined archive holds no {SAFETENSORS}; install it again: {reinstall}"
-                )
+                raise InputError(f"{where}: the joined archive holds no {SAFETENSORS}; install it again: {reinstall}")
             for member in members:
                 _extract(archive, member, top, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -45,9 +41,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, top: str, folder
     if not member.filename.startswith(top) or relative.name in _DESKTOP_LITTER:
         return
     if relative.is_absolute() or ".." in relative.parts:
-        raise InputError(
-            f"{archive.filename}: {member.filename} would be written outside the model's folder."
-        )
+        raise InputError(f"{archive.filename}: {member.filename} would be written outside the model's folder.")
     target = folder / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, target.open("wb") as sink:

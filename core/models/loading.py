@@ -25,16 +25,12 @@ def load_tokenizer(local: LocalBackbone) -> "PreTrainedTokenizerBase":
 
     # Checked here, since transformers makes an almost empty tokenizer where it finds no vocabulary.
     if not any(any(local.path.glob(pattern)) for pattern in _VOCABULARIES):
-        raise InputError(
-            f"{local.path} has no tokenizer (tokenizer.json or a vocabulary file); copy it there."
-        )
+        raise InputError(f"{local.path} has no tokenizer (tokenizer.json or a vocabulary file); copy it there.")
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(local.path, local_files_only=True)
         except Exception as error:  # every tokenizer family fails in its own way
-            raise InputError(
-                f"{local.path} has no tokenizer that can be loaded ({_first_line(error)})."
-            ) from error
+            raise InputError(f"{local.path} has no tokenizer that can be loaded ({_first_line(error)}).") from error
     tokenizer.model_max_length = min(tokenizer.model_max_length, local.backbone.max_length)
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -102,9 +98,7 @@ def _load(auto: Any, local: LocalBackbone, kwargs: dict[str, Any]) -> tuple["Pre
     }  # trained in float32 even where the checkpoint is stored in half
     with quiet():
         try:
-            model, info = auto.from_pretrained(
-                local.path, local_files_only=True, output_loading_info=True, **kwargs
-            )
+            model, info = auto.from_pretrained(local.path, local_files_only=True, output_loading_info=True, **kwargs)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(f"{local.path} could not be loaded ({_first_line(error)}).") from error
     mismatched = sorted(str(entry[0]) for entry in info.get("mismatched_keys", ()))
@@ -128,6 +122,4 @@ def _article(kind: Kind) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :300
-    ]
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

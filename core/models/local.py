@@ -54,8 +54,7 @@ def read_folder(folder: Path, name: str) -> LocalBackbone:
     files = weights.find(folder)
     if not files:
         raise InputError(
-            f"{folder} holds no weights ({weights.SAFETENSORS} or {weights.PICKLED}); "
-            "copy them beside config.json."
+            f"{folder} holds no weights ({weights.SAFETENSORS} or {weights.PICKLED}); copy them beside config.json."
         )
     parameters = weights.count(files)
     kind = _kind(config, folder)
@@ -86,9 +85,7 @@ def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         if (folder / "adapter_config.json").is_file():
-            raise InputError(
-                f"{folder} holds an adapter, not a whole model; name the backbone it was tuned on."
-            )
+            raise InputError(f"{folder} holds an adapter, not a whole model; name the backbone it was tuned on.")
         raise InputError(f"{folder} holds no config.json; a backbone is a folder as transformers saves it.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -102,8 +99,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def _kind(config: dict[str, Any], folder: Path) -> Kind:
     if config.get("is_encoder_decoder"):
         raise InputError(
-            f"{folder} is an encoder-decoder model ({config['model_type']}); "
-            "choose an encoder or a decoder-only model."
+            f"{folder} is an encoder-decoder model ({config['model_type']}); choose an encoder or a decoder-only model."
         )
     architectures = " ".join(config.get("architectures") or [])
     if config.get("is_decoder") or "ForCausalLM" in architectures:
@@ -145,9 +141,7 @@ def _card(folder: Path) -> dict[str, Any]:
 
     try:
         return metadata_load(readme) or {}
-    except (
-        Exception
-    ):  # a card is for people: whatever its front matter holds must not stop a model from loading
+    except Exception:  # a card is for people: whatever its front matter holds must not stop a model from loading
         return {}
 
 

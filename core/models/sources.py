@@ -42,13 +42,9 @@ def resolve(name: str) -> LocalBackbone:
     if os.path.isdir(folder):  # unlike Path.is_dir, False for a name too long for the file system
         return read_folder(folder.resolve(), name)
     if os.path.exists(folder):
-        raise InputError(
-            f"{name} is a file; a backbone is the folder that holds config.json and the weights."
-        )
+        raise InputError(f"{name} is a file; a backbone is the folder that holds config.json and the weights.")
     if name.startswith(("/", "./", "../", "~")) or not hub.is_id(name):
-        raise InputError(
-            f"backbone {name!r}: there is no such folder, and it is not {_catalogue_names(name)}"
-        )
+        raise InputError(f"backbone {name!r}: there is no such folder, and it is not {_catalogue_names(name)}")
     try:
         return read_folder(hub.fetch(name), name)
     except OSError as error:

@@ -43,9 +43,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {key: tuple(value.shape) for key, value in state.items() if hasattr(value, "shape")}
     except Exception as error:  # each format and version has its own exceptions for a damaged file
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} is damaged or incomplete ({reason}); copy or download the model again."
-        ) from None
+        raise InputError(f"{path} is damaged or incomplete ({reason}); copy or download the model again.") from None
 
 
 def count(files: list[Path]) -> int:

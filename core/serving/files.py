@@ -10,12 +10,21 @@ from core.data.sources import Source
 from core.errors import InputError
 from core.serving.predictor import Predictor
 
-TEXT_OF = {"classification": ("text", "text_pair"), "ranking": ("query", "document"), "generation": ("prompt",)}
+TEXT_OF = {
+    "classification": ("text", "text_pair"),
+    "ranking": ("query", "document"),
+    "generation": ("prompt",),
+}
 WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def predict_file(
-    predictor: Predictor, path: Path, out: Path, text: str | None = None, pair: str | None = None, format: str = "auto"
+    predictor: Predictor,
+    path: Path,
+    out: Path,
+    text: str | None = None,
+    pair: str | None = None,
+    format: str = "auto",
 ) -> int:
     """Read ``path``, predict, write ``out`` whole or not at all; returns the number of rows.
 
@@ -24,7 +33,9 @@ def predict_file(
     import pandas as pd
 
     if out.suffix not in WRITERS:
-        raise InputError(f"{out}: cannot write {out.suffix or 'a file without an extension'}; use {', '.join(WRITERS)}.")
+        raise InputError(
+            f"{out}: cannot write {out.suffix or 'a file without an extension'}; use {', '.join(WRITERS)}."
+        )
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist; make it first.")
     source = Source(path=path, format=format)

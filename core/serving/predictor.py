@@ -66,9 +66,7 @@ class Predictor:
 
         self._require("ranking", "score")
         return np.asarray(
-            expit(
-                predict.relevance(self.loaded.model, self.loaded.tokenizer, self.recipe, queries, documents)
-            )
+            expit(predict.relevance(self.loaded.model, self.loaded.tokenizer, self.recipe, queries, documents))
         )
 
     def encode(self, texts: Sequence[str], passages: bool = False) -> np.ndarray:

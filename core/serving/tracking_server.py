@@ -37,12 +37,8 @@ def check_sqlite(file: Path, write: bool = False) -> None:
         with file.open("rb") as stream:
             if stream.read(16) != b"SQLite format 3\0":
                 raise InputError(f"{file} is not an SQLite database; {advice}.")
-        with contextlib.closing(
-            sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as database:
-            tables = {
-                row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
+        with contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)) as database:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not {"alembic_version", "registered_models", "runs"} <= tables:
                 raise InputError(f"{file} is an SQLite database but not one of MLflow's; {advice}.")
             if write:
@@ -64,9 +60,7 @@ def check_reachable(uri: str) -> None:
     try:
         host, port = parts.hostname, parts.port or _PORTS.get(scheme)
     except ValueError:
-        raise InputError(
-            f"{shown(uri)} is not a valid tracking server; correct HEADWATER_TRACKING_URI."
-        ) from None
+        raise InputError(f"{shown(uri)} is not a valid tracking server; correct HEADWATER_TRACKING_URI.") from None
     if host is None or port is None or (scheme in getproxies() and not proxy_bypass(host)):
         return
     try:
@@ -83,9 +77,7 @@ def database_sentence(where: str, problem: str) -> str:
     # MLflow and SQLAlchemy append the statement and links to the cause; only the cause helps.
     cause = problem.strip().partition("\n")[0].strip().rstrip(".")[:_MESSAGE_LIMIT]
     if "locked" in problem:
-        return (
-            f"the tracking database {where} is locked by another program; close that program and try again."
-        )
+        return f"the tracking database {where} is locked by another program; close that program and try again."
     if "readonly" in problem or "read-only" in problem:
         return f"the tracking database {where} is read-only; make it and its folder writable."
     if "malformed" in problem or "not a database" in problem:
@@ -107,9 +99,7 @@ def locked(path: Path, seconds: float, what: str) -> Iterator[None]:
         lock = FileLock(path)
         lock.acquire(timeout=seconds)
     except Timeout:
-        raise InputError(
-            f"another process has been busy with {what} for {seconds:g} s; try again later."
-        ) from None
+        raise InputError(f"another process has been busy with {what} for {seconds:g} s; try again later.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be created ({error.strerror}); make its folder writable.") from error
     try:

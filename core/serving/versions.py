@@ -157,9 +157,7 @@ def mlflow_key(name: str) -> str:
 def metric_values(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The finite numbers among metrics: plain ones, and the ``value`` of those with an interval."""
     values = {k: v.get("value") if isinstance(v, Mapping) else v for k, v in metrics.items()}
-    numbers = {
-        k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)
-    }
+    numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     return {k: v for k, v in numbers.items() if math.isfinite(v)}
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from core.errors import InputError
 from core.models.sources import load_decoder, load_encoder, load_tokenizer, resolve
-from core.tuning.encoder import TextEncoder
+from core.tuning.encoder import Pooling, TextEncoder
 from core.tuning.methods import METHODS, apply_method
 from core.tuning.recipe import Recipe
 
@@ -34,7 +34,7 @@ class Base:
 
     backbone: str
     sha256: str
-    pooling: str
+    pooling: Pooling
     outputs: int
     query_prefix: str = ""
     passage_prefix: str = ""
@@ -69,7 +69,11 @@ class Built:
 
 
 def build(
-    recipe: Recipe, outputs: int, parent: Path | None = None, labels: list[str] | None = None, steps: int | None = None
+    recipe: Recipe,
+    outputs: int,
+    parent: Path | None = None,
+    labels: list[str] | None = None,
+    steps: int | None = None,
 ) -> Built:
     """The recipe's backbone with its method applied and a fresh head (``outputs`` > 0 gives one).
 
@@ -103,14 +107,14 @@ def build(
     return Built(model, tokenizer, base, trained, fresh_head=head is None)
 
 
-def _without_pooler(backbone: nn.Module) -> nn.Module:
+def _without_pooler(backbone: Any) -> Any:
     """Pooling is ours; BERT's own pooler would be trained weights that no output depends on."""
     if isinstance(getattr(backbone, "pooler", None), nn.Module):
         backbone.pooler = None
     return backbone
 
 
-def _set_dropout(backbone: nn.Module, rate: float) -> None:
+def _set_dropout(backbone: Any, rate: float) -> None:
     for module in backbone.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate

@@ -19,14 +19,17 @@ from core.tuning.inference import by_length, device_of, pad, tokenise
 from core.tuning.optimiser import orthogonality
 from core.tuning.probe import fit_head
 from core.tuning.recipe import Recipe
-from core.tuning.training import Outcome, Report, arguments, optimiser, train
+from core.tuning.training import Outcome, Report, arguments, optimisers, train, with_light_checkpoints
 
 
 class _Rows(Dataset[dict[str, Any]]):
     """Tokenised rows; with cached hidden states those go to the model instead of the ids."""
 
     def __init__(
-        self, encoded: list[dict[str, list[int]]], targets: np.ndarray, hidden: frozen.HiddenStates | None = None
+        self,
+        encoded: list[dict[str, list[int]]],
+        targets: np.ndarray,
+        hidden: frozen.HiddenStates | None = None,
     ) -> None:
         self.encoded, self.targets, self.hidden = encoded, targets, hidden
 
@@ -84,18 +87,23 @@ def fit(
         texts = [{k: v for k, v in item.items() if k != "labels"} for item in items]
         return {**pad(built.tokenizer, texts), "labels": labels_of}
 
-    trainer = Trainer(
+    trainer = with_light_checkpoints(Trainer)(
         model=model,
         args=arguments(
-            TrainingArguments, recipe, work, len(train_rows), metric,
-            train_sampling_strategy="group_by_length", label_names=["labels"],
+            TrainingArguments,
+            recipe,
+            work,
+            len(train_rows),
+            metric,
+            train_sampling_strategy="group_by_length",
+            label_names=["labels"],
         ),
         train_dataset=_Rows(*parts[0], hidden[0]),
         eval_dataset=_Rows(*parts[1], hidden[1]),
         data_collator=collate,
         compute_loss_func=_loss(recipe, model, parts[0][1], len(labels)),
         compute_metrics=_multi_label_metrics if multi else _single_label_metrics,
-        optimizers=(optimiser(model, model.backbone, recipe), None),
+        optimizers=optimisers(model, model.backbone, recipe),
     )
     outcome = train(trainer, recipe, model.backbone, metric, report)
     outcome.seconds += preparing
@@ -113,8 +121,12 @@ def _cache_frozen(built: Built, parts: list[list[dict[str, list[int]]]]) -> list
     lower = model.lower_layers(count).to(device)
     caches = [
         frozen.compute(
-            lower, encoded, lambda items: pad(built.tokenizer, items), device,
-            memory_mb=settings.cache_memory_mb, folder=settings.cache,
+            lower,
+            encoded,
+            lambda items: pad(built.tokenizer, items),
+            device,
+            memory_mb=settings.cache_memory_mb,
+            folder=settings.cache,
         )
         for encoded in parts
     ]
@@ -148,7 +160,7 @@ def _loss(recipe: Recipe, model: Any, targets: np.ndarray, classes: int) -> Any:
         balance = weight.to(logits.device) if weight is not None else None
         if recipe.data.multi_label:
             value = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=balance, reduction="sum")
-            count = labels.numel()
+            count: Any = labels.numel()
         else:
             value = F.cross_entropy(
                 logits, labels, weight=balance, label_smoothing=training.label_smoothing, reduction="sum"
@@ -175,7 +187,7 @@ def _class_weights(targets: np.ndarray, classes: int) -> Tensor:
 def _single_label_metrics(prediction: EvalPrediction) -> dict[str, float]:
     from sklearn.metrics import accuracy_score, f1_score
 
-    guessed = prediction.predictions.argmax(-1)
+    guessed = np.asarray(prediction.predictions).argmax(-1)
     truth = prediction.label_ids
     return {
         "accuracy": float(accuracy_score(truth, guessed)),
@@ -186,8 +198,8 @@ def _single_label_metrics(prediction: EvalPrediction) -> dict[str, float]:
 def _multi_label_metrics(prediction: EvalPrediction) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
-    guessed = prediction.predictions > 0
-    truth = prediction.label_ids > 0.5
+    guessed = np.asarray(prediction.predictions) > 0
+    truth = np.asarray(prediction.label_ids) > 0.5
     return {
         average: float(f1_score(truth, guessed, average=average.removeprefix("f1_"), zero_division=0))
         for average in ("f1_micro", "f1_macro")

@@ -10,7 +10,7 @@ from transformers.masking_utils import create_bidirectional_mask
 Pooling = Literal["mean", "cls", "last"]
 
 
-def layers_of(backbone: nn.Module) -> nn.ModuleList:
+def layers_of(backbone: Any) -> nn.ModuleList:
     """The stack of transformer blocks, bottom first, of any backbone with exactly one main stack."""
     stacks = [
         module
@@ -40,7 +40,7 @@ class TextEncoder(nn.Module):
     blocks, computed once by ``lower_layers`` because the method never changes them.
     """
 
-    def __init__(self, backbone: nn.Module, pooling: Pooling, outputs: int = 0, dropout: float = 0.1) -> None:
+    def __init__(self, backbone: Any, pooling: Pooling, outputs: int = 0, dropout: float = 0.1) -> None:
         super().__init__()
         self.backbone = backbone
         self.config = backbone.config  # what Trainer and accelerate look for
@@ -55,7 +55,7 @@ class TextEncoder(nn.Module):
     def embed(
         self,
         input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
+        attention_mask: Any = None,
         token_type_ids: Tensor | None = None,
         hidden_states: Tensor | None = None,
     ) -> Tensor:
@@ -94,17 +94,17 @@ class TextEncoder(nn.Module):
         return upper(hidden, attention_mask=attention).last_hidden_state
 
 
-def can_start_from_hidden_states(backbone: nn.Module) -> bool:
+def can_start_from_hidden_states(backbone: Any) -> bool:
     """Whether the blocks can be run from the middle: BERT, RoBERTa and XLM-R style encoders."""
     return backbone.config.model_type in {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
 
 
-def _stack_owner(backbone: nn.Module) -> nn.Module:
+def _stack_owner(backbone: Any) -> Any:
     stack = layers_of(backbone)
     return next(m for m in backbone.modules() if m._modules.get("layer") is stack)
 
 
-def _truncated(backbone: nn.Module, keep: slice) -> nn.Module:
+def _truncated(backbone: Any, keep: slice) -> nn.Module:
     owner = _stack_owner(backbone)
     shorter = copy.copy(owner)
     shorter._modules = {**owner._modules, "layer": owner.layer[keep]}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.tuning.encoder import TextEncoder, can_start_from_hidden_states, layers_of
 
@@ -47,7 +47,7 @@ class HiddenStates:
 
 
 def compute(
-    lower: nn.Module,
+    lower: Any,
     encoded: Sequence[dict[str, list[int]]],
     pad: Any,
     device: torch.device,
@@ -59,9 +59,10 @@ def compute(
     lengths = np.array([len(e["input_ids"]) for e in encoded])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     shape = (int(starts[-1]), lower.config.hidden_size)
-    file = None
+    file: Any = None
     if shape[0] * shape[1] * 4 > memory_mb * 2**20:
-        folder and folder.mkdir(parents=True, exist_ok=True)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         file = tempfile.TemporaryFile(dir=folder)  # unlinked at once: a killed run leaves nothing behind
         values: np.ndarray = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
     else:

@@ -15,29 +15,39 @@ from core.tuning.artifact import Built
 from core.tuning.inference import device_of
 from core.tuning.optimiser import orthogonality
 from core.tuning.recipe import Recipe
-from core.tuning.training import Outcome, Report, arguments, optimiser, train
+from core.tuning.training import Outcome, Report, arguments, optimisers, train, with_light_checkpoints
 
 IGNORED = -100
 METRIC = "loss"
 
 
 def fit(
-    built: Built, recipe: Recipe, train_rows: pd.DataFrame, validation_rows: pd.DataFrame, work: Path,
+    built: Built,
+    recipe: Recipe,
+    train_rows: pd.DataFrame,
+    validation_rows: pd.DataFrame,
+    work: Path,
     report: Report | None = None,
 ) -> Outcome:
     """Train ``built.model`` in place; checkpoints go to ``work``."""
     length = recipe.training.max_length
-    trainer = Trainer(
+    trainer = with_light_checkpoints(Trainer)(
         model=built.model,
         args=arguments(
-            TrainingArguments, recipe, work, len(train_rows), METRIC,
-            prediction_loss_only=True, label_names=["labels"], train_sampling_strategy="group_by_length",
+            TrainingArguments,
+            recipe,
+            work,
+            len(train_rows),
+            METRIC,
+            prediction_loss_only=True,
+            label_names=["labels"],
+            train_sampling_strategy="group_by_length",
         ),
         train_dataset=encode_rows(built.tokenizer, train_rows, length),
         eval_dataset=encode_rows(built.tokenizer, validation_rows, length),
         data_collator=lambda items: collate(built.tokenizer, items),
         compute_loss_func=_loss(built, recipe),
-        optimizers=(optimiser(built.model, built.model, recipe), None),
+        optimizers=optimisers(built.model, built.model, recipe),
     )
     return train(trainer, recipe, built.model, METRIC, report)
 
@@ -98,7 +108,9 @@ def _loss(built: Built, recipe: Recipe) -> Any:
     return loss
 
 
-def log_likelihood(built_model: Any, tokenizer: Any, rows: pd.DataFrame, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+def log_likelihood(
+    built_model: Any, tokenizer: Any, rows: pd.DataFrame, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Summed log-likelihood of each reply (nats) and its number of tokens, arrays [n]."""
     encoded = encode_rows(tokenizer, rows, max_length)
     sums, counts = np.zeros(len(encoded)), np.zeros(len(encoded), dtype=np.int64)
@@ -118,8 +130,12 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens:
         for prompt in prompts:
             ids = torch.tensor([prompt_ids(tokenizer, prompt)], device=device_of(model))
             out = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False,
-                pad_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id,
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.eos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
             )
             replies.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip())
     return replies

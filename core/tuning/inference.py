@@ -44,7 +44,7 @@ def run(
 ) -> np.ndarray:
     """Logits [n, outputs], or pooled vectors [n, d] of a model without head; float32, in input order."""
     encoded = tokenise(tokenizer, texts, pairs, max_length, prefix)
-    width = model.head.out_features if model.head is not None else model.config.hidden_size
+    width = int(model.head.out_features if model.head is not None else model.config.hidden_size)
     results = np.empty((len(encoded), width), dtype=np.float32)
     device = device_of(model)
     with torch.inference_mode():

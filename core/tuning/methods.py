@@ -6,6 +6,7 @@ it trains. Everything saved, loaded and counted follows from those flags.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -22,7 +23,7 @@ class MethodSpec:
     name: Method
     summary: str
     source: str
-    apply: Callable[[nn.Module, MethodConfig, "Context"], nn.Module]
+    apply: Callable[[Any, MethodConfig, "Context"], nn.Module]
     tasks: tuple[Task, ...] = ("classification", "matching", "ranking", "generation")
     mergeable: bool = False
     refusal: str = ""
@@ -37,7 +38,7 @@ class Context:
     train_embeddings: bool = True
 
 
-def apply_method(backbone: nn.Module, recipe: Recipe, total_steps: int | None = None) -> nn.Module:
+def apply_method(backbone: Any, recipe: Recipe, total_steps: int | None = None) -> nn.Module:
     """Prepare ``backbone`` for the recipe's method; returns the module to run (the same or a wrapper).
 
     Raises InputError when method and task, or method and architecture, do not go together.
@@ -62,7 +63,7 @@ def check_combination(method: Method, task: Task) -> MethodSpec:
     return spec
 
 
-def _full(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _full(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     for parameter in backbone.parameters():
         parameter.requires_grad = True
     if not context.train_embeddings:
@@ -71,7 +72,7 @@ def _full(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Mo
     return backbone
 
 
-def _top_layers(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _top_layers(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     blocks = layers_of(backbone)
     count = options.layers or max(1, len(blocks) // 3)
     if count > len(blocks):
@@ -82,11 +83,11 @@ def _top_layers(backbone: nn.Module, options: MethodConfig, context: Context) ->
     return backbone
 
 
-def _head(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _head(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     return backbone
 
 
-def _bitfit(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _bitfit(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     biases = [p for name, p in backbone.named_parameters() if name.endswith(".bias")]
     if not biases:
         raise ValueError("it has no bias terms to tune")
@@ -95,7 +96,7 @@ def _bitfit(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.
     return backbone
 
 
-def _linear_targets(backbone: nn.Module, options: MethodConfig) -> list[str]:
+def _linear_targets(backbone: Any, options: MethodConfig) -> list[str]:
     """Module paths of the linear layers inside the chosen blocks."""
     blocks = layers_of(backbone)
     chosen = blocks[-options.layers :] if options.layers else blocks
@@ -111,7 +112,7 @@ def _linear_targets(backbone: nn.Module, options: MethodConfig) -> list[str]:
 _QUERY_AND_VALUE = {"query", "value", "q", "v", "q_lin", "v_lin", "q_proj", "v_proj"}
 
 
-def _lora(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _lora(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(
@@ -124,7 +125,7 @@ def _lora(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Mo
     return backbone
 
 
-def _adalora(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _adalora(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     from peft import AdaLoraConfig
     from peft.tuners.adalora import AdaLoraModel
 
@@ -147,7 +148,7 @@ def _adalora(backbone: nn.Module, options: MethodConfig, context: Context) -> nn
     return backbone
 
 
-def _ia3(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _ia3(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     from peft import IA3Config, inject_adapter_in_model
 
     blocks = layers_of(backbone)
@@ -157,24 +158,22 @@ def _ia3(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Mod
     down = [n for n, m in linear.items() if m.in_features > m.out_features]
     if not keys_values:
         raise ValueError("no key and value projections were found in its blocks")
-    inject_adapter_in_model(
-        IA3Config(target_modules=keys_values + down, feedforward_modules=down), backbone
-    )
+    inject_adapter_in_model(IA3Config(target_modules=keys_values + down, feedforward_modules=down), backbone)
     return backbone
 
 
 _KEY_AND_VALUE = {"key", "value", "k", "v", "k_lin", "v_lin", "k_proj", "v_proj"}
 
 
-def _adapter(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _adapter(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
     add_adapters(backbone, options.bottleneck)
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad = ".adapter." in name
     return backbone
 
 
-def _prompt_learning(config_name: str, **extra: int) -> Callable[[nn.Module, MethodConfig, Context], nn.Module]:
-    def apply(backbone: nn.Module, options: MethodConfig, context: Context) -> nn.Module:
+def _prompt_learning(config_name: str, **extra: int) -> Callable[[Any, MethodConfig, Context], nn.Module]:
+    def apply(backbone: Any, options: MethodConfig, context: Context) -> nn.Module:
         import peft
 
         if config_name == "PrefixTuningConfig" and backbone.config.model_type in _NO_KEY_VALUE_CACHE:
@@ -200,9 +199,7 @@ METHODS: dict[Method, MethodSpec] = {
     spec.name: spec
     for spec in (
         MethodSpec("full", "every weight moves", "Devlin et al. 2019", _full, mergeable=True),
-        MethodSpec(
-            "top-layers", "only the top N blocks move", "Lee et al. 2019", _top_layers, mergeable=True
-        ),
+        MethodSpec("top-layers", "only the top N blocks move", "Lee et al. 2019", _top_layers, mergeable=True),
         MethodSpec(
             "head",
             "the backbone stays as it is; only the task head is trained",
@@ -212,28 +209,33 @@ METHODS: dict[Method, MethodSpec] = {
             mergeable=True,
             refusal="without a task head there is nothing left to train; use 'bitfit' or 'lora'",
         ),
-        MethodSpec(
-            "bitfit", "only the bias terms move", "Ben Zaken et al. 2022", _bitfit, mergeable=True
-        ),
+        MethodSpec("bitfit", "only the bias terms move", "Ben Zaken et al. 2022", _bitfit, mergeable=True),
         MethodSpec("lora", "low-rank updates", "Hu et al. 2022", _lora, mergeable=True),
         MethodSpec(
-            "adalora", "low-rank updates, rank moved to where it helps", "Zhang et al. 2023", _adalora,
+            "adalora",
+            "low-rank updates, rank moved to where it helps",
+            "Zhang et al. 2023",
+            _adalora,
             mergeable=True,
         ),
-        MethodSpec(
-            "ia3", "learned scales on keys, values and feed-forward", "Liu et al. 2022", _ia3, mergeable=True
-        ),
+        MethodSpec("ia3", "learned scales on keys, values and feed-forward", "Liu et al. 2022", _ia3, mergeable=True),
         MethodSpec("adapter", "bottleneck networks in every block", "Houlsby et al. 2019", _adapter),
         MethodSpec(
-            "prefix", "learned keys and values in every block", "Li & Liang 2021",
+            "prefix",
+            "learned keys and values in every block",
+            "Li & Liang 2021",
             _prompt_learning("PrefixTuningConfig"),
         ),
         MethodSpec(
-            "prompt", "learned tokens before the text", "Lester et al. 2021",
+            "prompt",
+            "learned tokens before the text",
+            "Lester et al. 2021",
             _prompt_learning("PromptTuningConfig"),
         ),
         MethodSpec(
-            "p-tuning", "learned tokens from a small encoder", "Liu et al. 2021",
+            "p-tuning",
+            "learned tokens from a small encoder",
+            "Liu et al. 2021",
             _prompt_learning("PromptEncoderConfig", encoder_hidden_size=128),
         ),
     )

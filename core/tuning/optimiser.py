@@ -1,5 +1,6 @@
 """Learning rates by place in the network, and which blocks are open when."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from core.tuning.encoder import layers_of
 from core.tuning.recipe import TrainingConfig
 
 
-def parameter_groups(model: nn.Module, backbone: nn.Module, training: TrainingConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, backbone: Any, training: TrainingConfig) -> list[dict[str, Any]]:
     """Optimiser groups for the trained weights: one per (learning rate, weight decay) pair.
 
     ``layer_decay`` multiplies the rate once per block downwards from the top (the discriminative fine-tuning
@@ -34,7 +35,7 @@ def parameter_groups(model: nn.Module, backbone: nn.Module, training: TrainingCo
     return [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
 
 
-def _depths(backbone: nn.Module) -> dict[int, int]:
+def _depths(backbone: Any) -> dict[int, int]:
     """Distance from the top: 0 for the top block, n for what lies below the lowest of n blocks."""
     blocks = list(layers_of(backbone))
     depths = {id(p): len(blocks) for p in backbone.get_input_embeddings().parameters()}
@@ -46,7 +47,7 @@ def _depths(backbone: nn.Module) -> dict[int, int]:
 class GradualUnfreezing(TrainerCallback):
     """Open one more block every ``every`` epochs, from the top (Howard & Ruder 2018; Araci 2019)."""
 
-    def __init__(self, backbone: nn.Module, every: float) -> None:
+    def __init__(self, backbone: Any, every: float) -> None:
         self.every = every
         trained = [[p for p in block.parameters() if p.requires_grad] for block in layers_of(backbone)]
         in_blocks = {id(p) for block in trained for p in block}
@@ -73,7 +74,7 @@ class RankBudget(TrainerCallback):
     FILE = "rank_budget.pt"
     STATE = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: Any) -> None:
         self.tuner = backbone.adalora
         self.config = self.tuner.peft_config["default"]
 
@@ -83,13 +84,16 @@ class RankBudget(TrainerCallback):
         """Gradients are still there: sensitivity is measured and low-importance ranks are masked."""
         self.tuner.update_and_allocate(state.global_step + 1)
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep importance scores and the rank pattern with the checkpoint."""
+        if not state.is_world_process_zero:
+            return
         allocator = self.tuner.rankallocator
         kept = {name: getattr(allocator, name) for name in self.STATE}
-        torch.save({**kept, "rank_pattern": self.config.rank_pattern}, self._file(args, state))
+        file = self._file(args, state)
+        partial = file.with_suffix(".part")
+        torch.save({**kept, "rank_pattern": self.config.rank_pattern}, partial)
+        os.replace(partial, file)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -102,15 +106,13 @@ class RankBudget(TrainerCallback):
                 setattr(self.tuner.rankallocator, name, value)
 
     def _file(self, args: TrainingArguments, state: TrainerState) -> Path:
-        return Path(args.output_dir) / f"checkpoint-{state.global_step}" / self.FILE
+        return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / self.FILE
 
 
-def orthogonality(backbone: nn.Module, weight: float = 0.5) -> torch.Tensor:
+def orthogonality(backbone: Any, weight: float = 0.5) -> torch.Tensor:
     """AdaLoRA's regulariser, the mean Frobenius distance of P'P and QQ' from the identity."""
     terms = [
-        torch.linalg.matrix_norm(
-            (p @ p.T if "lora_A" in name else p.T @ p) - torch.eye(min(p.shape), device=p.device)
-        )
+        torch.linalg.matrix_norm((p @ p.T if "lora_A" in name else p.T @ p) - torch.eye(min(p.shape), device=p.device))
         for name, p in backbone.named_parameters()
         if "lora_A" in name or "lora_B" in name
     ]

@@ -19,9 +19,9 @@ from core.tuning.encoder import TextEncoder
 from core.tuning.inference import device_of, encode, pad, run, tokenise
 from core.tuning.optimiser import orthogonality
 from core.tuning.recipe import Recipe
-from core.tuning.training import Outcome, Report, arguments, optimiser, train
+from core.tuning.training import Outcome, Report, arguments, optimisers, train, with_light_checkpoints
 
-Pair = str | tuple[str, str]
+Pair = str | tuple[str, ...]
 
 
 class _Module(InputModule):
@@ -29,7 +29,7 @@ class _Module(InputModule):
 
     def __init__(self, built: Built, max_length: int) -> None:
         super().__init__()
-        self.encoder: TextEncoder = built.model  # type: ignore[assignment]
+        self.encoder: TextEncoder = built.model
         self.tokenizer = built.tokenizer
         self.max_seq_length = max_length
         self.known: dict[Pair, int] = {}
@@ -40,11 +40,12 @@ class _Module(InputModule):
         keys: list[Pair] = [text if isinstance(text, str) else tuple(text) for text in inputs]
         features = pad(self.tokenizer, _tokenise(self.tokenizer, keys, self.max_seq_length, prompt or ""))
         rows = [self.known.get(_key(key, prompt)) for key in keys]
-        if self.hidden is not None and all(row is not None for row in rows):
-            features["hidden_states"] = frozen.pad_hidden([self.hidden[row] for row in rows])["hidden_states"]
+        if self.hidden is not None and None not in rows:
+            found = [self.hidden[row] for row in rows if row is not None]
+            features["hidden_states"] = frozen.pad_hidden(found)["hidden_states"]
         return features
 
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Adds ``sentence_embedding`` (unit length) for matching, ``scores`` for ranking."""
         names = ("attention_mask", "token_type_ids", "hidden_states", "input_ids")
         inputs = {name: features[name] for name in names if name in features}
@@ -58,7 +59,7 @@ class _Module(InputModule):
         return features
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Checkpoints need the weights only; the model's folder is written by ``artifact.save``."""
+        """Write the weights only; a model's folder is written by ``artifact.save``."""
         self.save_torch_weights(output_path)
 
     def remember_frozen(self, texts: Sequence[Pair], prompt: str = "") -> None:
@@ -68,8 +69,12 @@ class _Module(InputModule):
         settings = get_settings()
         count = frozen.frozen_blocks(self.encoder)
         self.hidden = frozen.compute(
-            self.encoder.lower_layers(count), encoded, lambda items: pad(self.tokenizer, items),
-            device_of(self.encoder), memory_mb=settings.cache_memory_mb, folder=settings.cache,
+            self.encoder.lower_layers(count),
+            encoded,
+            lambda items: pad(self.tokenizer, items),
+            device_of(self.encoder),
+            memory_mb=settings.cache_memory_mb,
+            folder=settings.cache,
         )
         self.known = {_key(text, prompt): row for row, text in enumerate(unique)}
         self.encoder.start_layer = count
@@ -82,11 +87,15 @@ def _key(text: Pair, prompt: str | None) -> Pair:
 def _tokenise(tokenizer: Any, texts: Sequence[Pair], max_length: int, prefix: str) -> list[dict[str, list[int]]]:
     if isinstance(texts[0], str):
         return tokenise(tokenizer, list(texts), None, max_length, prefix)  # type: ignore[arg-type]
-    return tokenise(tokenizer, [a for a, _ in texts], [b for _, b in texts], max_length)
+    return tokenise(tokenizer, [pair[0] for pair in texts], [pair[1] for pair in texts], max_length)
 
 
 def fit_matching(
-    built: Built, recipe: Recipe, train_rows: pd.DataFrame, validation_rows: pd.DataFrame, work: Path,
+    built: Built,
+    recipe: Recipe,
+    train_rows: pd.DataFrame,
+    validation_rows: pd.DataFrame,
+    work: Path,
     report: Report | None = None,
 ) -> Outcome:
     """Text and its positive closer than any other positive in the batch (van den Oord et al. 2018 InfoNCE)."""
@@ -104,21 +113,24 @@ def fit_matching(
     rows = _dataset(train_rows[columns])
     if recipe.training.hard_negatives:
         rows = _mine(rows, model, recipe.training.hard_negatives)
-    prompts = {name: built.base.passage_prefix for name in rows.column_names} | {"text": built.base.query_prefix}
+    prompts = dict.fromkeys(rows.column_names, built.base.passage_prefix) | {"text": built.base.query_prefix}
     if frozen.frozen_blocks(built.model) and not any(prompts.values()):
         module.remember_frozen([text for name in rows.column_names for text in rows[name]])
-    trainer = SentenceTransformerTrainer(
+    trainer = with_light_checkpoints(SentenceTransformerTrainer)(
         model=model,
         args=arguments(
-            SentenceTransformerTrainingArguments, recipe, work, len(rows), MatchingEvaluator.primary,
-            batch_sampler=BatchSamplers.NO_DUPLICATES, prompts=prompts if any(prompts.values()) else None,
+            SentenceTransformerTrainingArguments,
+            recipe,
+            work,
+            len(rows),
+            MatchingEvaluator.primary,
+            batch_sampler=BatchSamplers.NO_DUPLICATES,
+            prompts=prompts if any(prompts.values()) else None,
         ),
         train_dataset=rows,
-        loss=_Regularised(
-            MultipleNegativesRankingLoss(model, scale=1 / recipe.training.temperature), recipe, built
-        ),
+        loss=_Regularised(MultipleNegativesRankingLoss(model, scale=1 / recipe.training.temperature), recipe, built),
         evaluator=MatchingEvaluator(built, recipe, validation_rows),
-        optimizers=(optimiser(model, built.model.backbone, recipe), None),
+        optimizers=optimisers(model, built.model.backbone, recipe),
     )
     outcome = train(trainer, recipe, built.model.backbone, MatchingEvaluator.primary, report)
     built.model.start_layer = 0
@@ -126,7 +138,11 @@ def fit_matching(
 
 
 def fit_ranking(
-    built: Built, recipe: Recipe, train_rows: pd.DataFrame, validation_rows: pd.DataFrame, work: Path,
+    built: Built,
+    recipe: Recipe,
+    train_rows: pd.DataFrame,
+    validation_rows: pd.DataFrame,
+    work: Path,
     report: Report | None = None,
 ) -> Outcome:
     """One relevance logit per (query, document), binary cross-entropy (Nogueira & Cho 2019)."""
@@ -143,13 +159,13 @@ def fit_ranking(
     rows = _dataset(train_rows[["query", "document", "label"]])
     if frozen.frozen_blocks(built.model):
         module.remember_frozen(list(zip(rows["query"], rows["document"], strict=True)))
-    trainer = CrossEncoderTrainer(
+    trainer = with_light_checkpoints(CrossEncoderTrainer)(
         model=model,
         args=arguments(CrossEncoderTrainingArguments, recipe, work, len(rows), RankingEvaluator.primary),
         train_dataset=rows,
         loss=_Regularised(BinaryCrossEntropyLoss(model), recipe, built),
         evaluator=RankingEvaluator(built, recipe, validation_rows),
-        optimizers=(optimiser(model, built.model.backbone, recipe), None),
+        optimizers=optimisers(model, built.model.backbone, recipe),
     )
     outcome = train(trainer, recipe, built.model.backbone, RankingEvaluator.primary, report)
     built.model.start_layer = 0
@@ -180,7 +196,9 @@ class MatchingEvaluator(BaseEvaluator):
         self.primary_metric = self.primary
         self.built, self.recipe, self.rows = built, recipe, rows
 
-    def __call__(self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
         """Mean reciprocal rank; equal positives count as one document."""
         built, training = self.built, self.recipe.training
         was_training = built.model.training
@@ -188,16 +206,21 @@ class MatchingEvaluator(BaseEvaluator):
         documents = list(dict.fromkeys(self.rows["positive"]))
         place = {text: row for row, text in enumerate(documents)}
         queries = encode(
-            built.model, built.tokenizer, list(self.rows["text"]), training.max_length, prefix=built.base.query_prefix
+            built.model,
+            built.tokenizer,
+            list(self.rows["text"]),
+            training.max_length,
+            prefix=built.base.query_prefix,
         )
-        vectors = encode(
-            built.model, built.tokenizer, documents, training.max_length, prefix=built.base.passage_prefix
-        )
+        vectors = encode(built.model, built.tokenizer, documents, training.max_length, prefix=built.base.passage_prefix)
         built.model.train(was_training)
         scores = queries @ vectors.T
         wanted = scores[np.arange(len(queries)), [place[text] for text in self.rows["positive"]]]
         ranks = (scores > wanted[:, None]).sum(1) + 1
-        return {"mrr@10": float(np.where(ranks <= 10, 1 / ranks, 0).mean()), "recall@1": float((ranks == 1).mean())}
+        return {
+            "mrr@10": float(np.where(ranks <= 10, 1 / ranks, 0).mean()),
+            "recall@1": float((ranks == 1).mean()),
+        }
 
 
 class RankingEvaluator(BaseEvaluator):
@@ -210,7 +233,9 @@ class RankingEvaluator(BaseEvaluator):
         self.primary_metric = self.primary
         self.built, self.recipe, self.rows = built, recipe, rows
 
-    def __call__(self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
         """Linear gain; a query whose candidates are all equally relevant says nothing and is left out."""
         from sklearn.metrics import ndcg_score
 
@@ -219,7 +244,11 @@ class RankingEvaluator(BaseEvaluator):
         built.model.eval()
         rows = self.rows
         scores = run(
-            built.model, built.tokenizer, list(rows["query"]), list(rows["document"]), self.recipe.training.max_length
+            built.model,
+            built.tokenizer,
+            list(rows["query"]),
+            list(rows["document"]),
+            self.recipe.training.max_length,
         )[:, 0]
         built.model.train(was_training)
         values = [
@@ -245,6 +274,13 @@ def _mine(rows: Any, model: Any, count: int) -> Any:
 
     with torch.inference_mode():
         return mine_hard_negatives(
-            rows, model, anchor_column_name="text", positive_column_name="positive", num_negatives=count,
-            range_max=max(20, 4 * count), relative_margin=0.05, output_format="n-tuple", verbose=False,
+            rows,
+            model,
+            anchor_column_name="text",
+            positive_column_name="positive",
+            num_negatives=count,
+            range_max=max(20, 4 * count),
+            relative_margin=0.05,
+            output_format="n-tuple",
+            verbose=False,
         )

@@ -12,7 +12,12 @@ from core.tuning.recipe import Recipe
 
 
 def class_logits(
-    model: Any, tokenizer: Any, base: Base, recipe: Recipe, texts: Sequence[str], pairs: Sequence[str] | None = None
+    model: Any,
+    tokenizer: Any,
+    base: Base,
+    recipe: Recipe,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Uncalibrated logits [n, classes] of a classification model."""
     training = recipe.training

@@ -32,13 +32,15 @@ class Progress(TrainerCallback):
             from tqdm import tqdm
 
             self.bar = tqdm(
-                total=state.max_steps, initial=state.global_step, file=sys.stderr, unit="step", mininterval=0.5
+                total=state.max_steps,
+                initial=state.global_step,
+                file=sys.stderr,
+                unit="step",
+                mininterval=0.5,
             )
         self.started = time.perf_counter()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Advance and show the throughput so far."""
         now = time.perf_counter()
         self.seconds += now - self.started
@@ -50,22 +52,23 @@ class Progress(TrainerCallback):
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Show the latest loss and validation metric."""
         for key, name in (("loss", "loss"), (f"eval_{self.metric}", self.metric)):
             if key in (logs or {}):
                 self.shown[name] = f"{logs[key]:.4f}"
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Validation time is not training time."""
         self.started = time.perf_counter()
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Nor is the writing of a checkpoint."""
         self.started = time.perf_counter()
 

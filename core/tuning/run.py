@@ -19,9 +19,7 @@ class Fitted:
     outcome: Outcome
 
 
-def fit(
-    recipe: Recipe, data: Dataset, work: Path, parent: Path | None = None, report: Report | None = None
-) -> Fitted:
+def fit(recipe: Recipe, data: Dataset, work: Path, parent: Path | None = None, report: Report | None = None) -> Fitted:
     """Train the recipe's model on ``data``; checkpoints in ``work`` let a killed run go on where it was.
 
     ``parent`` is the folder of the tuned model named by ``start_from``. Raises InputError for combinations

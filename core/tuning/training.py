@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from core.tuning.optimiser import GradualUnfreezing, RankBudget, parameter_groups
 from core.tuning.progress import Progress
@@ -77,15 +78,50 @@ def arguments(kind: type, recipe: Recipe, work: Path, rows: int, metric: str, **
     )
 
 
-def optimiser(model: nn.Module, backbone: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Fused AdamW over the trained weights, with the recipe's layer-wise rates."""
+def optimisers(model: nn.Module, backbone: Any, recipe: Recipe) -> Any:
+    """Fused AdamW with the recipe's layer-wise rates, and no schedule: the trainer makes that."""
     groups = parameter_groups(model, backbone, recipe.training)
-    return torch.optim.AdamW(groups, lr=recipe.training.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.training.learning_rate, fused=True), None
 
 
-def train(
-    trainer: Trainer, recipe: Recipe, backbone: nn.Module, metric: str, report: Report | None = None
-) -> Outcome:
+class _LightCheckpoints:
+    """Mixin for a Trainer: a checkpoint holds the weights that training moves, and is read back into them.
+
+    The libraries' own checkpoints cannot restore every model here: sentence-transformers would build its
+    modules anew, and peft keeps the output of a prompt encoder in place of its weights.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Taken now: gradual unfreezing closes and opens weights later.
+        self.kept = [n for n, p in self.model.named_parameters() if p.requires_grad]  # type: ignore[attr-defined]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        from safetensors.torch import save_file
+
+        folder = Path(output_dir or self.args.output_dir)  # type: ignore[attr-defined]
+        folder.mkdir(parents=True, exist_ok=True)
+        state = self.model.state_dict()  # type: ignore[attr-defined]
+        save_file({name: state[name].contiguous() for name in self.kept}, folder / SAFE_WEIGHTS_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        from safetensors.torch import load_file
+
+        weights = load_file(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
+        if set(weights) != set(self.kept):
+            raise ValueError(f"{resume_from_checkpoint} holds other weights than this training moves")
+        self.model.load_state_dict(weights, strict=False)  # type: ignore[attr-defined]
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)  # type: ignore[attr-defined]
+
+
+def with_light_checkpoints(kind: type) -> Any:
+    """The trainer class ``kind``, whose checkpoints hold the trained weights only."""
+    return type(kind.__name__, (_LightCheckpoints, kind), {})
+
+
+def train(trainer: Trainer, recipe: Recipe, backbone: Any, metric: str, report: Report | None = None) -> Outcome:
     """Run the trainer, from the last whole checkpoint if there is one.
 
     ``report(metrics, step)`` receives every loss and validation result as it comes.
@@ -107,7 +143,7 @@ def train(
     if recipe.method == "adalora":
         trainer.add_callback(RankBudget(backbone))
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(str(trainer.args.output_dir))))
     seconds = time.perf_counter() - started
     best = trainer.state.best_global_step if training.keep == "best" else None
     epoch_of = {e["step"]: e["epoch"] for e in trainer.state.log_history}
@@ -119,17 +155,19 @@ def train(
     )
 
 
-def last_whole_checkpoint(work: Path) -> str | None:
+def last_whole_checkpoint(work: Path, needed: Sequence[str] = ()) -> str | None:
     """The newest checkpoint that was written to its end; a torn one is removed.
 
-    The trainer writes ``trainer_state.json`` last, so a folder without it was cut off.
+    The trainer writes ``trainer_state.json`` last, so a folder without it was cut off; ``needed`` are files
+    that callbacks write even later.
     """
     found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
     for folder in reversed(found):
         state = folder / "trainer_state.json"
-        if state.is_file() and state.read_bytes().rstrip().endswith(b"}"):
+        whole = state.is_file() and state.read_bytes().rstrip().endswith(b"}")
+        if whole and all((folder / name).is_file() for name in needed):
             return str(folder)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another process of this training may remove it, too
     return None
 
 
