@@ -29,7 +29,6 @@ test: install lint types unit ## Lint, types and tests
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --cache-dir var/cache/imports
 
 types:
 	$(BIN)/mypy

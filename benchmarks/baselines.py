@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.recipes import test_rows
 from core.data.load import Dataset
 from core.tuning.recipe import Recipe
 
@@ -29,7 +30,7 @@ def _tfidf(data: Dataset, analyzer: str) -> tuple[Any, Any, Any]:
 
     ngrams = (1, 3) if analyzer == "char" else (1, 2)
     vectoriser = TfidfVectorizer(analyzer=analyzer, ngram_range=ngrams, sublinear_tf=True, min_df=2)
-    joined = [_joined(rows) for rows in (data.train, data.validation, data.test)]
+    joined = [_joined(rows) for rows in (data.train, data.validation, test_rows(data))]
     try:
         train = vectoriser.fit_transform(joined[0])
     except ValueError:  # so few rows that no term occurs twice
@@ -50,10 +51,10 @@ def _frozen(recipe: Recipe, data: Dataset) -> tuple[np.ndarray, np.ndarray, np.n
     built = build(recipe.model_copy(update={"method": "head", "start_from": None}), outputs=0)
     built.model.eval()
     parts = []
-    for rows in (data.train, data.validation, data.test):
+    for rows in (data.train, data.validation, test_rows(data)):
         pairs = list(rows["text_pair"]) if "text_pair" in rows else None
         vectors = inference.run(
-            built.model,  # type: ignore[arg-type]
+            built.model,
             built.tokenizer,
             list(rows["text"]),
             pairs,
@@ -71,7 +72,7 @@ def _judge(train: Any, validation: Any, test: Any, data: Dataset, resamples: int
     from core.evaluation.classification import evaluate_classification
 
     index = {label: i for i, label in enumerate(data.labels)}
-    truth = [part["label"].map(index).to_numpy() for part in (data.train, data.validation, data.test)]
+    truth = [part["label"].map(index).to_numpy() for part in (data.train, data.validation, test_rows(data))]
     models = [LogisticRegression(C=strength, max_iter=300).fit(train, truth[0]) for strength in STRENGTHS]
     best = max(models, key=lambda model: model.score(validation, truth[1]))
     probabilities = np.zeros((len(truth[2]), len(data.labels)))

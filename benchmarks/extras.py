@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.recipes import test_rows
 from core.data.load import Dataset
 from core.tuning.recipe import Recipe
 
@@ -30,7 +31,7 @@ def out_of_scope(model: Path, recipe: Recipe, data: Dataset) -> dict[str, Any]:
 
     source = recipe.data.train[0].model_copy(update={"split": "oos_test"})
     outside = confidence(list(read(source, "classification", recipe.data.columns, False).frame["text"]))
-    inside, validation = confidence(list(data.test["text"])), confidence(list(data.validation["text"]))
+    inside, validation = confidence(list(test_rows(data)["text"])), confidence(list(data.validation["text"]))
     found = selective.out_of_scope(inside, outside, ACCEPTANCE)
     threshold = selective.out_of_scope(validation, outside, ACCEPTANCE, resamples=0).threshold
     return {
@@ -52,15 +53,16 @@ def parity(lora: Path, full: Path, data: Dataset, resamples: int = 1000) -> dict
     from core.evaluation.compare import compare_models
     from core.serving.predictor import load_predictor
 
-    texts = list(data.test["text"])
-    pairs = list(data.test["text_pair"]) if "text_pair" in data.test else None
+    test = test_rows(data)
+    texts = list(test["text"])
+    pairs = list(test["text_pair"]) if "text_pair" in test else None
     probabilities = []
     for folder in (lora, full):
         predictor = load_predictor(folder)
         probabilities.append(apply(predictor.logits(texts, pairs), predictor.temperature))
     index = {label: i for i, label in enumerate(predictor.labels)}
-    truth = data.test["label"].map(index).to_numpy()
-    found = compare_models(truth, *probabilities, predictor.labels, resamples)
+    truth = test["label"].map(index).to_numpy()
+    found = compare_models(truth, probabilities[0], probabilities[1], predictor.labels, resamples)
     return {
         "metrics": {"lora_minus_full": found.accuracy.difference.to_dict()},
         "comparison": found.to_dict(),

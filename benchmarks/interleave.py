@@ -70,7 +70,7 @@ class Meter:
         self.channel, self.clock = channel, clock
         self.last: float | None = None
         self.wanted: float | None = None
-        self._reset()
+        self.rows, self.seconds, self.steps = 0, 0.0, 0
 
     def mark(self, rows: int) -> None:
         """``rows`` more were trained on. Raises Stopped when the controller says so."""
@@ -86,7 +86,7 @@ class Meter:
             )
             if self.seconds >= self.wanted:
                 self.channel.send(asdict(Segment(self.rows, self.seconds, self.steps)))
-                self._reset()
+                self.rows, self.seconds, self.steps = 0, 0.0, 0
                 self._next()
         self.last = self.clock()
 
@@ -99,9 +99,6 @@ class Meter:
         if "seconds" not in command:
             raise Stopped
         self.wanted = float(command["seconds"])
-
-    def _reset(self) -> None:
-        self.rows, self.seconds, self.steps = 0, 0.0, 0
 
 
 def interleaved(

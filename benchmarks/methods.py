@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import store
+from benchmarks import recipes, store
 from benchmarks.recipes import PLACE, shipped, sources
 from core.errors import InputError
 from core.settings import get_settings
@@ -60,7 +60,7 @@ def recipe_of(
     return shipped("intents", f"bench-method-{method}", data, changes, datasets)
 
 
-def measure(recipe: Recipe, test_rows: int | None = None, resamples: int = 1000) -> dict[str, Any]:
+def measure(recipe: Recipe, limit: int | None = None, resamples: int = 1000) -> dict[str, Any]:
     """Tune, judge, save, and compare with what a new process predicts from the saved folder."""
     from core.data.load import load
     from core.evaluation.classification import evaluate_classification
@@ -68,7 +68,7 @@ def measure(recipe: Recipe, test_rows: int | None = None, resamples: int = 1000)
     from core.tuning.run import fit
 
     data = load(recipe.data, recipe.task, recipe.training.seed)
-    test = data.test if test_rows is None else data.test.head(test_rows)
+    test = recipes.test_rows(data).iloc[:limit]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         fitted = fit(recipe, data, Path(folder) / "work")
@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", nargs="+", choices=list(LEARNING_RATES), help="these methods")
     made.add_argument("--epochs", type=float, default=EPOCHS)
     made.add_argument("--fresh", action="store_true", help="run again what is there already")
-    made.add_argument("--smoke", action="store_true", help="two steps on a few rows, into var/benchmarks")
+    made.add_argument("--smoke", action="store_true", help="ten steps on a few rows, into var/benchmarks")
     return made
 
 
@@ -131,18 +131,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for method in options.only or LEARNING_RATES:
         try:
             if options.smoke:
-                recipe = recipe_of(method, settings.datasets, 2, 1, max_steps=2, head_start="random")
+                recipe = recipe_of(method, settings.datasets, 2, 1, max_steps=10, head_start="random")
             else:
                 recipe = recipe_of(method, settings.datasets, epochs=options.epochs)
         except InputError as error:
             print(f"skipped: {error}", file=sys.stderr)
-            store.write_part(out, method, {"key": "skipped", "skipped": str(error)})
+            store.skip(out, method, str(error))
             continue
         shown = store.public(recipe.model_dump(mode="json"), {str(settings.datasets): PLACE})
         key = store.key_of(shown, store.digest_files(source.path for source in sources(recipe)))
 
         def found(recipe: Recipe = recipe, shown: Any = shown) -> dict[str, Any]:
-            limits: dict[str, Any] = {"test_rows": 64, "resamples": 50} if options.smoke else {}
+            limits: dict[str, Any] = {"limit": 64, "resamples": 50} if options.smoke else {}
             return {"recipe": shown, **measure(recipe, **limits)}
 
         new = store.part(out, method, key, found, options.fresh)

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from core.data.load import Dataset
 from core.data.sources import Source
 from core.errors import InputError
 from core.settings import PROJECT_ROOT
 from core.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHIPPED = PROJECT_ROOT / "data" / "recipes"
 PLACE = "{datasets}"
@@ -51,6 +55,13 @@ def sources(recipe: Recipe) -> list[Source]:
     """Every file the recipe reads."""
     given = (recipe.data.train, recipe.data.validation, recipe.data.test)
     return [source for part in given if isinstance(part, list) for source in part]
+
+
+def test_rows(data: Dataset) -> "pd.DataFrame":
+    """The test rows, which every benchmark has."""
+    if data.test is None:
+        raise InputError("a benchmark needs test rows; give its data a test source or fraction.")
+    return data.test
 
 
 def filled(value: str, datasets: Path) -> Path:

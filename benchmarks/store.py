@@ -51,6 +51,12 @@ def write_part(file: Path, name: str, result: dict[str, Any]) -> None:
     write_json(file, values)
 
 
+def skip(file: Path, name: str, reason: str) -> None:
+    """Note why a part could not be measured; a figure that was measured earlier stays."""
+    if "date" not in read(file).get("parts", {}).get(name, {}):
+        write_part(file, name, {"key": "skipped", "skipped": reason})
+
+
 def write_new(path: Path, values: dict[str, Any]) -> None:
     """Write a result with date and machine, atomically."""
     write_json(path, {**stamp(), **values})

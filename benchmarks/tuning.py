@@ -101,7 +101,7 @@ def measure(options: argparse.Namespace, file: Path) -> None:
         except InputError as error:
             _say(f"{dataset}: skipped: {error}")
             for part in options.parts:
-                store.write_part(file, f"{dataset}/{part}", {"key": "skipped", "skipped": str(error)})
+                store.skip(file, f"{dataset}/{part}", str(error))
             continue
         hidden = {str(get_settings().datasets): "{datasets}"}
         ours = store.public(recipe.model_dump(mode="json", exclude_none=True), hidden)

@@ -29,7 +29,7 @@ class MeanPooledClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.config.hidden_size, classes)
+        self.head = nn.Linear(int(backbone.config.hidden_size), classes)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -119,7 +119,7 @@ def trainer_defaults(job: Job, backbone: str, data: Dataset, on_step: OnStep, on
         Trainer(
             model=model,
             args=arguments,
-            train_dataset=rows,  # type: ignore[arg-type]
+            train_dataset=rows,
             data_collator=DataCollatorWithPadding(tokenizer),
             callbacks=[Hooks()],
         ).train()

@@ -22,6 +22,7 @@ def profile(job: Job, warmup: int = WARMUP, steps: int = STEPS, rows: int = 25) 
     # Fewer than 200 steps in all make the trainer log every step, and each log calls ``report``.
     recipe = recipe_of(replace(job, steps=warmup + steps + 1))
     data = rows_of(job, recipe)
+    data = replace(data, validation=data.validation.head(64))  # only training steps are of interest
     made = recorder(activities=[ProfilerActivity.CPU])
 
     def report(metrics: dict[str, float], step: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.interleave import Channel, Meter, Stopped, worker_channel
+from benchmarks.recipes import test_rows
 from benchmarks.tuning_data import Job, recipe_of, rows_of
 
 OURS = "headwater"
@@ -108,8 +109,9 @@ def _peer_accuracy(job: Job) -> dict[str, Any]:
 
     recipe = recipe_of(job)
     data = rows_of(job, recipe)
+    test = test_rows(data)
     index = {label: i for i, label in enumerate(data.labels)}
-    truth = [index[label] for label in data.test["label"]]
+    truth = [index[label] for label in test["label"]]
     curve: list[dict[str, float]] = []
     seen, last, stepping = 0, 0.0, 0.0
     watch = Stopwatch()
@@ -123,7 +125,7 @@ def _peer_accuracy(job: Job) -> dict[str, Any]:
 
     def on_epoch(epoch: float, model: Any, tokenizer: Any) -> None:
         with watch.paused():
-            guessed = predict(model, tokenizer, list(data.test["text"]))
+            guessed = predict(model, tokenizer, list(test["text"]))
         right = sum(a == b for a, b in zip(guessed, truth, strict=True)) / len(truth)
         curve.append({"epoch": float(epoch), "seconds": watch.seconds, "accuracy": right})
         _say(f"{job.system}: epoch {epoch:g}: {right:.4f} after {watch.seconds:.0f} s")
@@ -149,7 +151,8 @@ def _our_accuracy(job: Job) -> dict[str, Any]:
 
     recipe = recipe_of(job)
     data = rows_of(job, recipe)
-    data = replace(data, validation=data.test)
+    test = test_rows(data)
+    data = replace(data, validation=test)
     curve: list[dict[str, float]] = []
     scoring = 0.0
     watch = Stopwatch()
@@ -180,7 +183,7 @@ def _our_accuracy(job: Job) -> dict[str, Any]:
         "method": recipe.method,
         "trainable_parameters": fitted.built.trainable_parameters,
         "train_rows": len(data.train),
-        "test_rows": len(data.test),
+        "test_rows": len(test),
     }
 
 

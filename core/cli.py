@@ -1,6 +1,7 @@
 """The ``headwater`` command. Nothing heavy is imported before a command runs."""
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -21,6 +22,16 @@ class _Group(click.Group):
         from core.vertical import installed
 
         return [*super().list_commands(ctx), *installed()]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the core's commands with their help, and verticals by name: their help would import them."""
+        own = super().list_commands(ctx)
+        rows = [(name, self.commands[name].get_short_help_str(80)) for name in own]
+        found = [(name, f"an application; see: headwater {name} --help") for name in self.list_commands(ctx)[len(own) :]]
+        for title, part in (("Commands", rows), ("Applications", found)):
+            if part:
+                with formatter.section(title):
+                    formatter.write_dl(part)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         command = super().get_command(ctx, name)
@@ -250,8 +261,12 @@ def _quiet() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 2 wrong use or bad input, 1 a failure of ours."""
+    given = sys.argv[1:] if arguments is None else arguments
+    before_texts = given[: given.index("--")] if "--" in given else given
+    asks_help = not {"-h", "--help", "--version"}.isdisjoint(before_texts)
     try:
-        with _quiet():
+        # Help is a result, too, and printed by click itself: it goes to stdout.
+        with contextlib.nullcontext() if asks_help else _quiet():
             headwater.main(arguments, prog_name="headwater", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -260,15 +275,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on where it was.", err=True)
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return 2
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        hint = f" See: {where.command_path} --help" if where is not None else ""
+        click.echo(f"headwater: {error.format_message()}{hint}", err=True)
         return 2
     except InputError as error:
         click.echo(f"headwater: {error}", err=True)
         return 2
     except OSError as error:
         click.echo(f"headwater: {_system_sentence(error)}", err=True)
-        return 1
+        return 2 if error.errno in _USERS_TO_MEND else 1
     except MemoryError:
         click.echo("headwater: memory ran out; lower training.batch_size or training.max_length.", err=True)
         return 1
@@ -284,9 +304,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _system_sentence(error: OSError) -> str:
-    import errno
+# A place that cannot be written to, or no room: nothing the program could have done otherwise.
+_USERS_TO_MEND = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
 
+
+def _system_sentence(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{place}the disk is full; free some space, then run the same command again."

@@ -1,6 +1,7 @@
 """What all tests share: a private var folder, no network, tiny models and small made-up tables."""
 
 import csv
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Models this small are slower on several threads than on one; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from core.tuning.recipe import Recipe
 
@@ -16,11 +20,14 @@ Rows = list[dict[str, Any]]
 RecipeMaker = Callable[..., "Recipe"]
 
 TOPICS = {
-    "money": "bank loan price profit share market debt bond coin rate".split(),
-    "sport": "goal team match score coach league race medal ball player".split(),
-    "weather": "rain storm wind cloud sun snow frost heat fog flood".split(),
+    "money": ["bank", "loan", "price", "profit", "share", "market", "debt", "bond", "coin", "rate"],
+    "sport": ["goal", "team", "match", "score", "coach", "league", "race", "medal", "ball", "player"],
+    "weather": ["rain", "storm", "wind", "cloud", "sun", "snow", "frost", "heat", "fog", "flood"],
 }
-COMMON = "the a of to in is was on very new old big small today again more less good bad late".split()
+COMMON = [
+    *("the", "a", "of", "to", "in", "is", "was", "on", "very", "new"),
+    *("old", "big", "small", "today", "again", "more", "less", "good", "bad", "late"),
+]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -124,9 +131,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_chat_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a chat template."""
-    template = (
-        "{% for m in messages %}[CLS] {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}: {% endif %}"
-    )
+    template = "{% for m in messages %}[SEP] {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}: {% endif %}"
     return _llama(tmp_path_factory.mktemp("backbones") / "chat", template)
 
 
@@ -274,6 +279,29 @@ def make_recipe(tables: Path, tiny_bert: Path, tiny_llama: Path) -> RecipeMaker:
         return Recipe.parse({**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def write_recipe(make_recipe: RecipeMaker, tmp_path: Path) -> Callable[..., Path]:
+    """Write a recipe made by ``make_recipe``; returns its path."""
+
+    def write(*args: Any, **changes: Any) -> Path:
+        path = tmp_path / "recipe.toml"
+        path.write_text(make_recipe(*args, **changes).to_toml())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_recipe: RecipeMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small tuned classifier."""
+    from core.settings import Settings
+    from core.workflow import tune
+
+    made = tune(make_recipe("lora"), register=False, settings=Settings(var=tmp_path_factory.mktemp("model")))
+    assert made is not None
+    return made.path
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import InputError
-from core.settings import get_settings
+from core.settings import PROJECT_ROOT, get_settings
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,19 @@ def load_predictor(reference: str | Path) -> Predictor:
 
 
 def find_model(reference: str | Path) -> Path:
-    """The folder of a tuned model; a folder is taken as it is, without touching the registry."""
+    """The folder of a tuned model: a folder as it is, a registered name, or one of the adapters that ship.
+
+    A model of one's own that is registered under a shipped adapter's name comes before it.
+    """
     folder = Path(reference)
     if (folder / "recipe.toml").is_file():
         return folder
     from core.serving.registry import Registry
 
-    return Registry(get_settings()).resolve(reference)
+    try:
+        return Registry(get_settings()).resolve(reference)
+    except InputError:
+        shipped = PROJECT_ROOT / "data" / "adapters" / str(reference)
+        if str(reference).strip() and (shipped / "recipe.toml").is_file():
+            return shipped
+        raise

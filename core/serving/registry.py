@@ -152,9 +152,10 @@ class Registry:
         v.check_name(name)
         tags = describe(metrics, recipe_toml, fingerprint)
         folders.check(Path(folder), self._home(name))
-        ledger, home = self._writer(), self._home(name)
+        ledger, home = self._ledger(), self._home(name)
         marker = {"id": identity(tags), "name": name, "fingerprint": fingerprint, "run_id": run_id}
         with self._lock(name, "register", 600), clear_errors(self.settings.mlflow_uri):
+            self._check_writable()
             ledger.create(name)
             self._clean(name)
             copy = folders.copy_in(Path(folder), home, marker, recipe_toml)
@@ -209,7 +210,7 @@ class Registry:
         Promoting the version that already holds the alias changes nothing; ``challenger`` stays where it is.
         """
         v.check_alias(alias)
-        ledger = self._writer()
+        ledger = self._ledger()
         with self._moving(name) as model:
             self._require(model, version)
             old = model.aliases.get(alias)
@@ -222,7 +223,7 @@ class Registry:
 
     def rollback(self, name: str) -> v.ModelInfo:
         """Swap ``production`` and ``previous``; a second rollback therefore undoes the first."""
-        ledger = self._writer()
+        ledger = self._ledger()
         with self._moving(name) as model:
             previous, current = model.aliases.get(v.PREVIOUS), model.aliases.get(v.PRODUCTION)
             if previous is None or current is None:
@@ -253,12 +254,11 @@ class Registry:
             self._opened = Ledger(client, plain_sources=not self.settings.mlflow_uri.startswith("http"))
         return self._opened
 
-    def _writer(self) -> Ledger:
-        ledger = self._ledger()
+    def _check_writable(self) -> None:
+        # Only for holders of a lock: our own writers must not find the database locked by each other.
         file = server.sqlite_file(self.settings.mlflow_uri)
         if file is not None:
             server.check_sqlite(file, write=True)
-        return ledger
 
     def _home(self, name: str) -> Path:
         return self.settings.models.resolve() / name
@@ -272,6 +272,7 @@ class Registry:
         v.check_name(name)
         ledger = self._ledger()
         with self._lock(name, "move", 60), clear_errors(self.settings.mlflow_uri):
+            self._check_writable()
             model = ledger.find(name)
             if model is not None and model.unapplied:
                 ledger.apply(model)

@@ -158,7 +158,7 @@ class RunTracker:
                 return wanted
             self._lock = lock
             return run_id
-        raise InputError(f"a thousand processes are recording runs called {wanted!r}; give this one another id.")
+        raise InputError(f"a thousand processes are recording {wanted!r} already; choose another run id.")
 
     def _file(self, run_id: str) -> Path:
         return _folder(self.settings) / f"{run_id}.json"

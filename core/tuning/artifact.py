@@ -169,8 +169,10 @@ def load(folder: str | Path) -> Loaded:
     """
     folder = Path(folder)
     recipe = read_recipe(folder)
+    base = _base(folder / BASE)
     labels = _json(folder / "labels.json")
-    base = Base(**_json(folder / BASE))
+    if recipe.task == "classification" and not (isinstance(labels, list) and len(labels) == base.outputs):
+        raise InputError(f"{folder / 'labels.json'} does not list this model's {base.outputs} labels; tune again.")
     if (folder / WHOLE).is_dir():
         local = resolve(str(folder / WHOLE))
         tokenizer = load_tokenizer(local)
@@ -186,7 +188,8 @@ def load(folder: str | Path) -> Loaded:
         if built.base.sha256 != base.sha256:
             raise InputError(
                 f"{folder}: it was tuned on another version of backbone {base.backbone!r}"
-                f" (weights {base.sha256[:12]}…, installed {built.base.sha256[:12]}…); install that version or tune again."
+                f" (weights {base.sha256[:12]}…, installed {built.base.sha256[:12]}…);"
+                f" install that version or tune again."
             )
         model, tokenizer = built.model, built.tokenizer
         weights = _tensors(folder / WEIGHTS)
@@ -220,6 +223,13 @@ def merge(model: nn.Module, recipe: Recipe) -> None:
             module.merge()
             parent_path, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(parent_path), attribute, module.get_base_layer())
+
+
+def _base(path: Path) -> Base:
+    try:
+        return Base(**_json(path))
+    except TypeError as error:
+        raise InputError(f"{path} is not the base of a tuned model ({error}); the folder is damaged, tune again.") from None
 
 
 def _json(path: Path) -> Any:

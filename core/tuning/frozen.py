@@ -63,7 +63,8 @@ def compute(
     if shape[0] * shape[1] * 4 > memory_mb * 2**20:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=folder)  # unlinked at once: a killed run leaves nothing behind
+        # Unlinked at once, so that a killed run leaves nothing behind; the cache that holds it closes it.
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         values: np.ndarray = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
     else:
         values = np.empty(shape, dtype=np.float32)

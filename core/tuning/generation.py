@@ -1,5 +1,6 @@
 """Tune a causal language model on prompt and reply pairs; only the reply's tokens carry loss."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
+from core.settings import get_settings
+from core.tuning import decoder, frozen
 from core.tuning.artifact import Built
 from core.tuning.inference import device_of
 from core.tuning.optimiser import orthogonality
@@ -30,9 +33,12 @@ def fit(
     report: Report | None = None,
 ) -> Outcome:
     """Train ``built.model`` in place; checkpoints go to ``work``."""
-    length = recipe.training.max_length
+    parts = [encode_rows(built.tokenizer, rows, recipe.training.max_length) for rows in (train_rows, validation_rows)]
+    started = time.perf_counter()
+    model, parts = _skip_frozen(built, parts)
+    preparing = time.perf_counter() - started
     trainer = with_light_checkpoints(Trainer)(
-        model=built.model,
+        model=model,
         args=arguments(
             TrainingArguments,
             recipe,
@@ -43,13 +49,49 @@ def fit(
             label_names=["labels"],
             train_sampling_strategy="group_by_length",
         ),
-        train_dataset=encode_rows(built.tokenizer, train_rows, length),
-        eval_dataset=encode_rows(built.tokenizer, validation_rows, length),
+        train_dataset=parts[0],
+        eval_dataset=parts[1],
         data_collator=lambda items: collate(built.tokenizer, items),
         compute_loss_func=_loss(built, recipe),
         optimizers=optimisers(built.model, built.model, recipe),
     )
-    return train(trainer, recipe, built.model, METRIC, report)
+    outcome = train(trainer, recipe, built.model, METRIC, report)
+    outcome.seconds += preparing
+    return outcome
+
+
+class _Rows(Sequence[dict[str, Any]]):
+    """Tokenised rows with the hidden states of the frozen blocks."""
+
+    def __init__(self, encoded: list[dict[str, list[int]]], hidden: frozen.HiddenStates) -> None:
+        self.encoded, self.hidden = encoded, hidden
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, index: Any) -> Any:
+        return {**self.encoded[index], "hidden_states": self.hidden[index]}
+
+
+def _skip_frozen(built: Built, parts: list[Any]) -> tuple[Any, list[Any]]:
+    """The model to train and its rows: above the frozen blocks, when there are any, from their cached output."""
+    count = decoder.frozen_blocks(built.model)
+    if count == 0:
+        return built.model, parts
+    settings = get_settings()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    lower = decoder.lower_blocks(built.model, count).to(device)
+
+    def inputs(items: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+        padded = collate(built.tokenizer, items)
+        return {name: padded[name] for name in ("input_ids", "attention_mask")}
+
+    found = [
+        frozen.compute(lower, rows, inputs, device, memory_mb=settings.cache_memory_mb, folder=settings.cache)
+        for rows in parts
+    ]
+    upper = decoder.UpperBlocks(built.model, count)
+    return upper, [_Rows(rows, hidden) for rows, hidden in zip(parts, found, strict=True)]
 
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
@@ -73,7 +115,7 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, max_length: int) -> list[dic
     return encoded
 
 
-def collate(tokenizer: Any, items: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+def collate(tokenizer: Any, items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Pad on the right."""
     longest = max(len(item["input_ids"]) for item in items)
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -82,6 +124,8 @@ def collate(tokenizer: Any, items: Sequence[dict[str, list[int]]]) -> dict[str, 
         return torch.tensor([item[key] + [value] * (longest - len(item[key])) for item in items])
 
     lengths = torch.tensor([len(item["input_ids"]) for item in items])
+    if "hidden_states" in items[0]:
+        return {**frozen.pad_hidden([item["hidden_states"] for item in items]), "labels": stack("labels", IGNORED)}
     return {
         "input_ids": stack("input_ids", filler),
         "labels": stack("labels", IGNORED),

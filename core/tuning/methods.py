@@ -129,7 +129,9 @@ def _adalora(backbone: Any, options: MethodConfig, context: Context) -> nn.Modul
     from peft import AdaLoraConfig
     from peft.tuners.adalora import AdaLoraModel
 
-    steps = context.total_steps or 10
+    steps = max(2, context.total_steps or 10)
+    # Warm-up, then budgeting, then training at the final ranks; two steps have room for budgeting only.
+    warm_up, final = (max(1, steps // 10), steps // 2) if steps > 2 else (0, 0)
     config = AdaLoraConfig(
         init_r=int(options.rank * 1.5),
         target_r=options.rank,
@@ -137,8 +139,8 @@ def _adalora(backbone: Any, options: MethodConfig, context: Context) -> nn.Modul
         lora_dropout=options.dropout,
         target_modules=_linear_targets(backbone, options),
         total_step=steps,
-        tinit=max(1, steps // 10),
-        tfinal=max(1, steps // 2),
+        tinit=warm_up,
+        tfinal=final,
         deltaT=max(1, steps // 100),
         inference_mode=False,
     )

@@ -38,10 +38,18 @@ def parameter_groups(model: nn.Module, backbone: Any, training: TrainingConfig) 
 def _depths(backbone: Any) -> dict[int, int]:
     """Distance from the top: 0 for the top block, n for what lies below the lowest of n blocks."""
     blocks = list(layers_of(backbone))
-    depths = {id(p): len(blocks) for p in backbone.get_input_embeddings().parameters()}
+    depths = {id(p): len(blocks) for p in _embeddings(backbone, blocks).parameters()}
     for distance, block in enumerate(reversed(blocks)):
         depths.update({id(p): distance for p in block.parameters()})
     return depths
+
+
+def _embeddings(backbone: nn.Module, blocks: list[nn.Module]) -> nn.Module:
+    """The word embeddings, with the position embeddings and norm beside them where they have a module of their own."""
+    words = backbone.get_input_embeddings()
+    inside = {id(m) for block in blocks for m in block.modules()}
+    parent = next((m for m in backbone.modules() if any(child is words for child in m.children())), words)
+    return words if any(id(m) in inside for m in parent.modules()) else parent
 
 
 class GradualUnfreezing(TrainerCallback):

@@ -180,6 +180,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     place = values
     for part in parents:
         below = place.get(part)
+        if isinstance(below, list) and len(below) == 1:
+            below = below[0]  # one source, written as a list
+        if isinstance(below, list):
+            raise InputError(f"--set {override!r}: {part} is a list of {len(below)}; change it in the recipe itself.")
         if not isinstance(below, dict):
             below = place[part] = {}
         place = below

@@ -25,17 +25,21 @@ def fit(recipe: Recipe, data: Dataset, work: Path, parent: Path | None = None, r
     ``parent`` is the folder of the tuned model named by ``start_from``. Raises InputError for combinations
     that cannot work and for data too small to validate on.
     """
-    check_combination(recipe.method, recipe.task)
+    spec = check_combination(recipe.method, recipe.task)
+    if recipe.options.merge and not spec.mergeable:
+        raise InputError(f"method {recipe.method!r} cannot be merged into the backbone; set options.merge = false.")
     if len(data.validation) == 0:
         raise InputError(
             f"{recipe.name}: no row is left to validate on; raise data.validation or add rows to data.train."
         )
     outputs = {"classification": len(data.labels), "ranking": 1}.get(recipe.task, 0)
     built = build(recipe, outputs, parent, data.labels, total_steps(recipe, len(data.train)))
-    if recipe.training.max_length > built.max_length:
+    virtual = recipe.options.virtual_tokens if recipe.method in ("prefix", "prompt", "p-tuning") else 0
+    if recipe.training.max_length + virtual > built.max_length:
+        beside = f" beside {virtual} virtual ones" if virtual else ""
         raise InputError(
             f"training.max_length = {recipe.training.max_length}, but backbone {recipe.backbone!r} takes"
-            f" {built.max_length} tokens at most; lower it."
+            f" {built.max_length - virtual} tokens at most{beside}; lower it."
         )
     parts = (data.train, data.validation)
     if recipe.task == "classification":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def parse_range(text: str) -> Range:
     if ".." not in values:
         return Range(field, choices=tuple(_value(v) for v in values.split(",")))
     low, high = (_value(v) for v in values.split("..", 1))
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or low >= high:
+    numeric = isinstance(low, int | float) and isinstance(high, int | float)
+    if not numeric or not (math.isfinite(low) and math.isfinite(high)) or low >= high:
         raise InputError(f"--space {text!r}: LOW and HIGH are numbers, LOW the smaller.")
     whole = isinstance(low, int) and isinstance(high, int)
     return Range(field, low=low, high=high, log=low > 0 and high / low >= 10, whole=whole)

@@ -142,8 +142,9 @@ def train(trainer: Trainer, recipe: Recipe, backbone: Any, metric: str, report: 
         trainer.add_callback(GradualUnfreezing(backbone, training.unfreeze_every))
     if recipe.method == "adalora":
         trainer.add_callback(RankBudget(backbone))
+    needed = (RankBudget.FILE,) if recipe.method == "adalora" else ()
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(str(trainer.args.output_dir))))
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(str(trainer.args.output_dir)), needed))
     seconds = time.perf_counter() - started
     best = trainer.state.best_global_step if training.keep == "best" else None
     epoch_of = {e["step"]: e["epoch"] for e in trainer.state.log_history}

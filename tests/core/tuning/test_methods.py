@@ -95,9 +95,7 @@ def test_the_table_names_every_method_of_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(("method", "task"), COMBINATIONS)
-def test_trains_exactly_the_intended_weights(
-    tuned: Callable[[str, str], Outcome], method: str, task: str
-) -> None:
+def test_trains_exactly_the_intended_weights(tuned: Callable[[str, str], Outcome], method: str, task: str) -> None:
     outcome = tuned(method, task)
     losses = [value for row in outcome.history for key, value in row.items() if "loss" in key]
     assert losses and all(math.isfinite(value) for value in losses)
@@ -122,9 +120,7 @@ def test_trains_exactly_the_intended_weights(
 
 
 @pytest.fixture(scope="module")
-def reloaded(
-    tuned: Callable[[str, str], Outcome], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, np.ndarray]:
+def reloaded(tuned: Callable[[str, str], Outcome], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Predictions of every saved model, from one process that never saw the training."""
     folder = tmp_path_factory.mktemp("reloaded")
     jobs = {f"{method}-{task}": str(tuned(method, task).folder) for method, task in COMBINATIONS}
