@@ -149,8 +149,7 @@ def compare(results: Mapping[str, Sequence[Segment]], ours: str) -> dict[str, An
     """
     rates = {name: [s.rate for s in found] for name, found in results.items()}
     pooled = {
-        name: sum(s.rows for s in found) / max(sum(s.seconds for s in found), 1e-9)
-        for name, found in results.items()
+        name: sum(s.rows for s in found) / max(sum(s.seconds for s in found), 1e-9) for name, found in results.items()
     }
     ratios = {}
     for name in rates:
@@ -179,9 +178,7 @@ def _receive(name: str, channel: Channel, worker: "subprocess.Popen[str]") -> di
     try:
         return channel.receive()
     except EOFError:
-        raise RuntimeError(
-            f"the process of {name!r} ended with code {worker.wait()}; see its messages above"
-        ) from None
+        raise RuntimeError(f"the process of {name!r} ended with code {worker.wait()}; see its messages above") from None
 
 
 def _end(channel: Channel, worker: "subprocess.Popen[str]") -> None:

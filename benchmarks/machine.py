@@ -31,9 +31,7 @@ def stamp() -> dict[str, Any]:
 def summary(machine: dict[str, Any]) -> str:
     """The machine in one line."""
     versions = machine["versions"]
-    libraries = ", ".join(
-        f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions
-    )
+    libraries = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)
     memory = f", {machine['memory_gib']} GiB" if machine.get("memory_gib") else ""
     return f"{machine['cpu']}, {machine['cores']} cores{memory}, {libraries}"
 

@@ -1,6 +1,6 @@
 """Every tuning method on the same small BANKING77: ``python -m benchmarks.methods``.
 
-All 77 intents with 20 rows each for training and validation, the whole test part, the same epochs, the same
+All 77 intents with 10 rows each for training and validation, the whole test part, the same epochs, the same
 seed; only the method and its learning rate differ. Each model is saved and read back by a new process, whose
 predictions on the test part must be the same.
 """
@@ -38,7 +38,7 @@ LEARNING_RATES = {
     "p-tuning": 5e-3,
 }
 """The fewer weights move, the larger the steps they need."""
-PER_CLASS = 20
+PER_CLASS = 10
 EPOCHS = 10
 DATA = {
     "train": {"path": f"{PLACE}/banking77/train.csv", "format": "banking77"},

@@ -62,9 +62,7 @@ def tuning_table(results: Path) -> str:
         ]
         capped = {row["train_rows"] for row in rows.values() if "train_rows" in row}
         note = f"Training rows: {', '.join(f'{n:,}' for n in sorted(capped))}." if capped else ""
-        blocks.append(
-            "\n".join([_table(head, lines), "", f"{note} {_origin(mine.values(), 'tuning')}".strip()])
-        )
+        blocks.append("\n".join([_table(head, lines), "", f"{note} {_origin(mine.values(), 'tuning')}".strip()]))
     return "\n\n".join(blocks)
 
 
@@ -123,9 +121,7 @@ def methods_table(results: Path) -> str:
     note = f"BANKING77, all 77 intents, {PER_CLASS} rows each, whole test part"
     epochs = {part["recipe"]["training"]["epochs"] for part in measured} or {EPOCHS}
     note += f", {', '.join(f'{e:g}' for e in sorted(epochs))} epochs."
-    return "\n".join(
-        [_table(head, lines), "", f"{note} {_origin(measured, 'methods') if measured else ''}".strip()]
-    )
+    return "\n".join([_table(head, lines), "", f"{note} {_origin(measured, 'methods') if measured else ''}".strip()])
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
@@ -207,18 +203,12 @@ def _origin(parts: Iterable[Mapping[str, Any]], name: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(
-        [*lines, *("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)]
-    )
+    return "\n".join([*lines, *("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.table", description="The tables of README.md."
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when README.md is out of date"
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description="The tables of README.md.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when README.md is out of date")
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--results", type=Path, default=store.RESULTS)
     options = parser.parse_args(arguments)

@@ -50,9 +50,7 @@ def accuracy(job: Job) -> dict[str, Any]:
     """One system, trained once in a process of its own. Raises RuntimeError when that fails."""
     done = subprocess.run(_command("accuracy", job), stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:
-        raise RuntimeError(
-            f"{job.system} on {job.dataset} failed with code {done.returncode}; see its messages above"
-        )
+        raise RuntimeError(f"{job.system} on {job.dataset} failed with code {done.returncode}; see its messages above")
     return {"timed": TIMED["wall_seconds"], **json.loads(done.stdout.splitlines()[-1])}
 
 
@@ -131,9 +129,7 @@ def _measure_accuracy(base: Job, recipe: dict[str, Any], options: argparse.Names
         def found(job: Job = job, settings: dict[str, Any] = settings) -> dict[str, Any]:
             return {"settings": settings, **accuracy(job)}
 
-        new = store.part(
-            file, f"{base.dataset}/accuracy/{name}", store.key_of(settings), found, options.fresh
-        )
+        new = store.part(file, f"{base.dataset}/accuracy/{name}", store.key_of(settings), found, options.fresh)
         _say(f"{base.dataset}: accuracy of {name} {'measured' if new else 'is there already'}")
 
 
@@ -163,13 +159,9 @@ def _change(text: str) -> tuple[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m benchmarks.tuning", description="Tuning speed beside peers."
-    )
+    made = argparse.ArgumentParser(prog="python -m benchmarks.tuning", description="Tuning speed beside peers.")
     made.add_argument("--datasets", nargs="+", choices=list(DATASETS), default=list(DATASETS))
-    made.add_argument(
-        "--parts", nargs="+", choices=["throughput", "accuracy"], default=["throughput", "accuracy"]
-    )
+    made.add_argument("--parts", nargs="+", choices=["throughput", "accuracy"], default=["throughput", "accuracy"])
     made.add_argument("--segments", type=int, default=7, help="rounds that count")
     made.add_argument("--seconds", type=float, default=15.0, help="training seconds of a segment")
     made.add_argument("--warmup", type=int, default=1, help="rounds that do not count")
@@ -179,15 +171,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--test-rows", type=int, help="most test rows (default: all)")
     made.add_argument("--peer-learning-rate", type=float, default=5e-5)
     made.add_argument("--seed", type=int, default=7)
-    made.add_argument(
-        "--set", action="append", type=_change, default=[], metavar="FIELD=VALUE", help="our recipe"
-    )
+    made.add_argument("--set", action="append", type=_change, default=[], metavar="FIELD=VALUE", help="our recipe")
     made.add_argument("--out", type=Path, default=store.RESULTS / "tuning.json")
     made.add_argument("--fresh", action="store_true", help="measure again what is there already")
     made.add_argument("--smoke", action="store_true", help="a few rows and steps, into var/benchmarks")
-    made.add_argument(
-        "--profile", action="store_true", help="show where a training step of ours spends its time"
-    )
+    made.add_argument("--profile", action="store_true", help="show where a training step of ours spends its time")
     return made
 
 

@@ -66,7 +66,5 @@ def rows_of(job: Job, recipe: Recipe) -> Dataset:
     if job.rows and job.rows < len(data.train):
         data = replace(data, train=data.train.sample(job.rows, random_state=job.seed).reset_index(drop=True))
     if job.test_rows and data.test is not None and job.test_rows < len(data.test):
-        data = replace(
-            data, test=data.test.sample(job.test_rows, random_state=job.seed).reset_index(drop=True)
-        )
+        data = replace(data, test=data.test.sample(job.test_rows, random_state=job.seed).reset_index(drop=True))
     return data

@@ -44,11 +44,7 @@ class MeanPooledClassifier(nn.Module):
         ).last_hidden_state
         weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
         logits = self.head((hidden * weights).sum(1) / weights.sum(1))
-        return (
-            {"logits": logits}
-            if labels is None
-            else {"loss": F.cross_entropy(logits, labels), "logits": logits}
-        )
+        return {"logits": logits} if labels is None else {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
 def seed_recipe(job: Job, backbone: str, data: Dataset, on_step: OnStep, on_epoch: OnEpoch) -> None:
@@ -64,9 +60,7 @@ def seed_recipe(job: Job, backbone: str, data: Dataset, on_step: OnStep, on_epoc
         return_tensors="pt",
     )
     rows = TensorDataset(encoded["input_ids"], encoded["attention_mask"], targets)
-    loader = DataLoader(
-        rows, batch_size=SEED_BATCH, shuffle=True, generator=torch.Generator().manual_seed(job.seed)
-    )
+    loader = DataLoader(rows, batch_size=SEED_BATCH, shuffle=True, generator=torch.Generator().manual_seed(job.seed))
     optimiser = torch.optim.AdamW(model.parameters(), lr=job.peer_learning_rate)
     for epoch in range(_whole(job.epochs)):
         model.train()
@@ -85,8 +79,7 @@ def trainer_defaults(job: Job, backbone: str, data: Dataset, on_step: OnStep, on
     model, tokenizer, targets = _prepare(job, backbone, data)
     encoded = tokenizer(list(data.train["text"]), truncation=True, max_length=MAX_LENGTH)
     rows = [
-        {"labels": int(label), **{key: encoded[key][i] for key in encoded}}
-        for i, label in enumerate(targets.tolist())
+        {"labels": int(label), **{key: encoded[key][i] for key in encoded}} for i, label in enumerate(targets.tolist())
     ]
 
     class Hooks(TrainerCallback):

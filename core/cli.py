@@ -27,7 +27,9 @@ class _Group(click.Group):
         """List the core's commands with their help, and verticals by name: their help would import them."""
         own = super().list_commands(ctx)
         rows = [(name, self.commands[name].get_short_help_str(80)) for name in own]
-        found = [(name, f"an application; see: headwater {name} --help") for name in self.list_commands(ctx)[len(own) :]]
+        found = [
+            (name, f"an application; see: headwater {name} --help") for name in self.list_commands(ctx)[len(own) :]
+        ]
         for title, part in (("Commands", rows), ("Applications", found)):
             if part:
                 with formatter.section(title):

@@ -148,6 +148,7 @@ def _card(
         created=datetime.now(UTC),
         metrics=result.metrics,
         recipe_toml=recipe.to_toml(),
+        intended_use=recipe.intended_use,
         sources=sources,
         fingerprint=data.fingerprint,
         rows=data.to_dict()["rows"],

@@ -149,9 +149,7 @@ def test_few_shot_recipe_sees_only_eight_of_each_intent(monkeypatch: pytest.Monk
     dataset = load(recipe.data, recipe.task, seed=recipe.training.seed)
     seen = Counter(dataset.train["label"]) + Counter(dataset.validation["label"])
     assert set(seen.values()) == {8}
-    assert set(seen) == {
-        row["category"] for row in rows_of(PROJECT_ROOT / "data" / "samples" / "intents.csv")
-    }
+    assert set(seen) == {row["category"] for row in rows_of(PROJECT_ROOT / "data" / "samples" / "intents.csv")}
 
 
 @every_recipe

@@ -187,7 +187,7 @@ def _data(card: Card) -> str:
         ]
         parts.append(text.table(("source", "part", "rows", "licence"), rows, right=(2,), escape=False))
     if card.rows:
-        used = ", ".join(f"{part} {n:,}" for part, n in card.rows.items())
+        used = ", ".join(f"{part} {n:,}" for part, n in card.rows.items() if n is not None)
         parts.append(f"Rows used after the checks: {used}.")
     if card.fingerprint:
         parts.append(f"Fingerprint of the rows (sha256): `{card.fingerprint}`")

@@ -26,11 +26,14 @@ def export(reference: str | Path, folder: Path) -> Path:
     )
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    artifact.save(partial, built, merged, loaded.labels)
-    for name in ("calibration.json", "metrics.json", "README.md"):
-        if (source / name).is_file():
-            shutil.copy2(source / name, partial / name)
-    if folder.exists():
-        folder.rmdir()
-    partial.rename(folder)
+    try:
+        artifact.save(partial, built, merged, loaded.labels)
+        for name in ("calibration.json", "metrics.json", "README.md"):
+            if (source / name).is_file():
+                shutil.copy2(source / name, partial / name)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone by now unless something failed
     return folder

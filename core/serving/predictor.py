@@ -38,7 +38,9 @@ class Predictor:
         if self.recipe.method in ("lora", "adalora", "ia3") and METHODS[self.recipe.method].mergeable:
             merge(self.loaded.model, self.recipe)
         calibration = folder / "calibration.json"
-        self.temperature = Calibration.load(calibration).temperature if calibration.is_file() else 1.0
+        # Scores of the other tasks are not calibrated; their file says so and holds nothing else.
+        calibrated = self.recipe.task == "classification" and calibration.is_file()
+        self.temperature = Calibration.load(calibration).temperature if calibrated else 1.0
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
         """Labels with calibrated probabilities, in input order. Classification only."""

@@ -229,7 +229,9 @@ def _base(path: Path) -> Base:
     try:
         return Base(**_json(path))
     except TypeError as error:
-        raise InputError(f"{path} is not the base of a tuned model ({error}); the folder is damaged, tune again.") from None
+        raise InputError(
+            f"{path} is not the base of a tuned model ({error}); the folder is damaged, tune again."
+        ) from None
 
 
 def _json(path: Path) -> Any:

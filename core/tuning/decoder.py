@@ -15,10 +15,14 @@ def frozen_blocks(model: Any) -> int:
     """How many blocks from the bottom (embeddings included) no trained weight touches; 0 means no cache."""
     if model.config.model_type not in _LLAMA_SHAPED or not hasattr(getattr(model, "model", None), "layers"):
         return 0
-    if any(p.requires_grad for p in model.get_input_embeddings().parameters()):
+    blocks, words = layers_of(model), model.get_input_embeddings()
+    above = {id(p) for part in (blocks, model.model.norm, model.lm_head) for p in part.parameters()}
+    above -= {id(p) for p in words.parameters()}  # the head may share its weights with the embeddings
+    # What is trained outside, such as virtual tokens, works from the bottom up.
+    if any(p.requires_grad for p in model.parameters() if id(p) not in above):
         return 0
     count = 0
-    for block in layers_of(model):
+    for block in blocks:
         if any(p.requires_grad for p in block.parameters()):
             break
         count += 1

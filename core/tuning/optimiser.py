@@ -44,7 +44,7 @@ def _depths(backbone: Any) -> dict[int, int]:
     return depths
 
 
-def _embeddings(backbone: nn.Module, blocks: list[nn.Module]) -> nn.Module:
+def _embeddings(backbone: Any, blocks: list[nn.Module]) -> Any:
     """The word embeddings, with the position embeddings and norm beside them where they have a module of their own."""
     words = backbone.get_input_embeddings()
     inside = {id(m) for block in blocks for m in block.modules()}

@@ -122,6 +122,7 @@ class Recipe(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     task: Task
+    intended_use: str = Field(default="", description="who uses the model and what for; stated on its card")
     backbone: str = "minilm"
     method: Method = "lora"
     start_from: str | None = Field(

@@ -16,9 +16,7 @@ from core.tuning.methods import METHODS
 
 
 @pytest.fixture
-def made_up(
-    tables: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Row, Row, Bench]:
+def made_up(tables: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Row, Row, Bench]:
     changes = {
         "backbone": str(tiny_bert),
         "method": "lora",

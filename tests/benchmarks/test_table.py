@@ -29,9 +29,7 @@ def quality_result(folder: Path, name: str, seed: int, **metrics: float) -> None
 
 
 def line_of(text: str, *starts: str) -> list[str]:
-    lines = [
-        [c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
-    ]
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     return next(cells for cells in lines if cells[: len(starts)] == list(starts))
 
 
@@ -70,18 +68,14 @@ def test_less_is_better_for_calibration_error(tmp_path: Path) -> None:
 
 
 def test_a_skipped_row_gives_its_reason(tmp_path: Path) -> None:
-    store.write_new(
-        tmp_path / "quality" / "sst2-7.json", {"row": "sst2", "skipped": "{datasets}/x is missing."}
-    )
+    store.write_new(tmp_path / "quality" / "sst2-7.json", {"row": "sst2", "skipped": "{datasets}/x is missing."})
     assert line_of(table.quality_table(tmp_path), "sst2", "accuracy")[2] == "skipped: {datasets}/x is missing"
 
 
 def test_tuning_table_has_ratios_and_time_to_the_seed_accuracy(tmp_path: Path) -> None:
     file = tmp_path / "tuning.json"
     speed = {OURS: 300.0, "seed recipe": 15.0, "trainer defaults": 100.0}
-    ratios = {
-        n: {"ratio": 300 / v, "low": 1.0, "high": 30.0, "pooled": 2.0} for n, v in speed.items() if n != OURS
-    }
+    ratios = {n: {"ratio": 300 / v, "low": 1.0, "high": 30.0, "pooled": 2.0} for n, v in speed.items() if n != OURS}
     systems = {name: {"examples_per_second": value} for name, value in speed.items()}
     store.part(file, "banking77/throughput", "k", lambda: {"systems": systems, "ratios": ratios})
     curves = {
@@ -124,9 +118,7 @@ def test_methods_table(tmp_path: Path) -> None:
     assert line_of(text, "full")[1] == table.UNMEASURED
 
 
-def test_only_the_marked_sections_of_the_readme_change(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_the_marked_sections_of_the_readme_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n{MARKED}\nend\n")
     arguments = ["--readme", str(readme), "--results", str(tmp_path / "results")]

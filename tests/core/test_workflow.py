@@ -139,7 +139,7 @@ def _free_port() -> int:
 def test_two_processes_make_one_model(make_recipe: Callable[..., Any], tracked_var: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(make_recipe("lora", training={"epochs": 2, "batch_size": 4}).to_toml())
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port"]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port"]
     command = [sys.executable, *launch, str(_free_port()), "-m", "core.cli", "tune", str(recipe), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT_ROOT, env=environment, timeout=280)

@@ -202,9 +202,7 @@ def test_ranking_and_matching_and_generation() -> None:
     )
     cleaned, findings = check({"train": ranking.assign(label=[1.0, 0.0, 0.0, 1.0])}, "ranking", Checks())
     assert cleaned["train"]["row"].tolist() == [2, 3, 4]
-    cleaned, findings = check(
-        {"train": pd.concat([ranking, ranking.iloc[1:2].assign(row=9)])}, "ranking", Checks()
-    )
+    cleaned, findings = check({"train": pd.concat([ranking, ranking.iloc[1:2].assign(row=9)])}, "ranking", Checks())
     assert cleaned["train"]["row"].tolist() == [2, 3]
     assert [(f.kind, f.count) for f in findings] == [("conflict", 1), ("duplicate", 2)]
     matching = part("train", ("q", "a"), ("q", "b"), ("q", "a"), ("r", ""), columns=("text", "positive"))
@@ -227,9 +225,7 @@ def test_input_frames_are_not_changed() -> None:
 
 def test_sixty_thousand_rows_in_seconds() -> None:
     n = 60_000
-    rows = [
-        (f"some words of text number {i % 55_000}, and then a few more", f"label {i % 7}") for i in range(n)
-    ]
+    rows = [(f"some words of text number {i % 55_000}, and then a few more", f"label {i % 7}") for i in range(n)]
     parts = {"train": part("train", *rows), "test": part("test", *rows[:3_000])}
     start = time.process_time()
     cleaned, _ = check(parts, "classification", Checks())

@@ -22,22 +22,16 @@ def test_decisions_written_by_python_come_back_whole(decisions: dict[str, str]) 
     assert parse_decisions(repr(decisions)) == list(decisions.items())
 
 
-plain = st.text(
-    st.characters(categories=["L", "N", "Zs"], include_characters="'&.-,:"), min_size=1, max_size=20
-)
+plain = st.text(st.characters(categories=["L", "N", "Zs"], include_characters="'&.-,:"), min_size=1, max_size=20)
 
 
 @given(st.lists(st.tuples(plain, st.sampled_from(SENTIMENTS)), max_size=6), st.sampled_from("'\""))
-def test_decisions_with_unescaped_apostrophes_lose_no_entity(
-    pairs: list[tuple[str, str]], quote: str
-) -> None:
+def test_decisions_with_unescaped_apostrophes_lose_no_entity(pairs: list[tuple[str, str]], quote: str) -> None:
     text = "{" + ", ".join(f"{quote}{name}{quote}: '{sentiment}'" for name, sentiment in pairs) + "}"
     assert parse_decisions(text) == pairs
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "nothing", "{'a': 'great'}", "{'a': 'neutral', 'b'}", "{'a': 'neutral' x"]
-)
+@pytest.mark.parametrize("text", ["", "{", "nothing", "{'a': 'great'}", "{'a': 'neutral', 'b'}", "{'a': 'neutral' x"])
 def test_decisions_that_cannot_be_read_are_an_error(text: str) -> None:
     with pytest.raises(ValueError):
         parse_decisions(text)
@@ -168,9 +162,9 @@ def test_sentfin_entities_lose_none() -> None:
         pytest.skip(f"{path} is not here; point HEADWATER_DATASETS at the folder of public data sets")
     frame = read(Source(path=path, format="sentfin-entities"), "classification").frame
     # Every entry of the dict has one quoted sentiment after a colon, however its name is written.
-    assert len(frame) == path.read_text(encoding="utf-8").count(": 'ne") + path.read_text(
-        encoding="utf-8"
-    ).count(": 'positive'")
+    assert len(frame) == path.read_text(encoding="utf-8").count(": 'ne") + path.read_text(encoding="utf-8").count(
+        ": 'positive'"
+    )
     assert frame["row"].nunique() == 10_753
 
 

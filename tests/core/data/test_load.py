@@ -90,13 +90,9 @@ def test_relabel_and_joined_sources(tmp_path: Path) -> None:
     assert dataset.labels == sorted(NAMES)
     assert len(dataset.train) + len(dataset.validation) == 39
     assert [(f.kind, f.count) for f in dataset.findings] == [("relabel", 1)]
-    swapped = config(
-        train=table(tmp_path / "a.csv", examples(30)) | {"relabel": {"card": "fee", "fee": "card"}}
-    )
+    swapped = config(train=table(tmp_path / "a.csv", examples(30)) | {"relabel": {"card": "fee", "fee": "card"}})
     train = load(swapped, "classification", 1).train
-    assert {
-        (int(t.split()[-1]) % 3, label) for t, label in zip(train["text"], train["label"], strict=True)
-    } == {
+    assert {(int(t.split()[-1]) % 3, label) for t, label in zip(train["text"], train["label"], strict=True)} == {
         (0, "fee"),
         (1, "card"),
         (2, "loan"),
@@ -122,8 +118,7 @@ def test_separate_parts_stay_as_published(tmp_path: Path) -> None:
 def test_limit_per_class_leaves_the_test_part_alone(tmp_path: Path) -> None:
     source = table(tmp_path / "a.csv", examples(300))
     sets = [
-        load(config(train=source, test=0.2, validation=0.25, limit_per_class=n), "classification", 7)
-        for n in (4, 40)
+        load(config(train=source, test=0.2, validation=0.25, limit_per_class=n), "classification", 7) for n in (4, 40)
     ]
     assert [len(d.train) + len(d.validation) for d in sets] == [12, 120]
     assert held_out(sets[0])["row"].tolist() == held_out(sets[1])["row"].tolist()
@@ -227,10 +222,7 @@ def test_phrasebank_80_20_is_reproducible() -> None:
     dataset = load(data, "classification", 7)
     assert dataset.fingerprint == load(data, "classification", 7).fingerprint
     assert (len(dataset.train), len(dataset.validation), len(held_out(dataset))) == (3482, 387, 967)
-    shares = [
-        p["label"].value_counts(normalize=True)
-        for p in (dataset.train, dataset.validation, held_out(dataset))
-    ]
+    shares = [p["label"].value_counts(normalize=True) for p in (dataset.train, dataset.validation, held_out(dataset))]
     assert all((shares[0] - other).abs().max() < 0.005 for other in shares[1:])
     assert dataset.licences == {"phrasebank": "CC BY-NC-SA 3.0"}
 
@@ -241,9 +233,7 @@ def test_sst2_is_loaded_in_seconds() -> None:
     folder = get_settings().datasets / "sst2"
     if not folder.exists():
         pytest.skip(f"{folder} is not here; point HEADWATER_DATASETS at the folder of public data sets")
-    parts = {
-        n: {"path": folder / f, "format": "sst2"} for n, f in (("train", "train.tsv"), ("test", "test.tsv"))
-    }
+    parts = {n: {"path": folder / f, "format": "sst2"} for n, f in (("train", "train.tsv"), ("test", "test.tsv"))}
     start = time.process_time()
     dataset = load(config(**parts), "classification", 7)
     assert time.process_time() - start < 6

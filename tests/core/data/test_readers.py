@@ -25,9 +25,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def rows(
-    path: Path, task: Task = "classification", columns: Columns | None = None, **source: Any
-) -> list[dict]:
+def rows(path: Path, task: Task = "classification", columns: Columns | None = None, **source: Any) -> list[dict]:
     table = read(Source(path=path, **source), task, columns)
     return table.frame.drop(columns="file").to_dict("records")
 
@@ -52,9 +50,7 @@ def test_csv_quoted_newlines_keep_the_starting_line(tmp_path: Path) -> None:
 cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\r,\";'\t"), max_size=12)
 
 
-@given(
-    st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans()
-)
+@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, pairs: list, end: str, bom: bool) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator=end, quoting=csv.QUOTE_ALL)
@@ -235,9 +231,7 @@ def test_ranking_scores(tmp_path: Path) -> None:
 
 
 def test_multi_label_cells(tmp_path: Path) -> None:
-    records = [
-        {"text": "a", "label": v} for v in (["x", "y", "x"], [], None, "x|y", "x; z", '["p;q"]', 7, [None])
-    ]
+    records = [{"text": "a", "label": v} for v in (["x", "y", "x"], [], None, "x|y", "x; z", '["p;q"]', 7, [None])]
     path = write(tmp_path, "a.jsonl", "\n".join(json.dumps(r) for r in records))
     labels = read(Source(path=path), "classification", multi_label=True).frame["label"].tolist()
     assert labels[:2] == [["x", "y"], []]

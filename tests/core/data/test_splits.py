@@ -27,9 +27,7 @@ classes = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=80)
 
 
 @given(classes, st.floats(0.05, 0.9), st.integers(0, 5))
-def test_stratified_parts_are_whole_and_keep_every_class(
-    labels: list[str], fraction: float, seed: int
-) -> None:
+def test_stratified_parts_are_whole_and_keep_every_class(labels: list[str], fraction: float, seed: int) -> None:
     frame = frame_of(labels)
     rest, held = split(frame, fraction, "stratified", seed)
     assert sorted(rest["row"].tolist() + held["row"].tolist()) == frame["row"].tolist()
@@ -59,21 +57,15 @@ def test_the_seed_matters() -> None:
     assert not same(split(frame, 0.2, "stratified", 1)[1], split(frame, 0.2, "stratified", 2)[1])
 
 
-@given(
-    st.lists(st.sampled_from(["One", "one ", "two", "TWO", "three", "four", "five"]), min_size=7, max_size=40)
-)
+@given(st.lists(st.sampled_from(["One", "one ", "two", "TWO", "three", "four", "five"]), min_size=7, max_size=40))
 def test_equal_texts_stay_together(texts: list[str]) -> None:
-    frame = frame_of(["a" if t.strip().casefold() in ("one", "two") else "b" for t in texts]).assign(
-        text=texts
-    )
+    frame = frame_of(["a" if t.strip().casefold() in ("one", "two") else "b" for t in texts]).assign(text=texts)
     rest, held = split(frame, 0.3, "stratified", 3)
     folded = [{t.strip().casefold() for t in p["text"]} for p in (rest, held)]
     assert not folded[0] & folded[1]
 
 
-@given(
-    st.lists(st.integers(0, 9), min_size=4, max_size=60).filter(lambda g: len(set(g)) > 3), st.integers(0, 3)
-)
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=60).filter(lambda g: len(set(g)) > 3), st.integers(0, 3))
 def test_groups_are_never_split(groups: list[int], seed: int) -> None:
     frame = frame_of(["a", "b"] * 30).head(len(groups)).assign(group=[str(g) for g in groups])
     rest, held = split(frame, 0.3, "grouped", seed)
@@ -112,16 +104,12 @@ def test_multi_label_rest_keeps_every_label(labels: list[list[str]], seed: int) 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_frequent_label_among_rare_ones_is_not_lost(seed: int) -> None:
     # Each row with "a" is stratified by its rarer label, so chance alone could hold out all of them.
-    rest, _ = split(
-        frame_of([["a", "b"], ["b"], ["a", "c"], ["c"], ["a", "d"], ["d"]]), 0.5, "stratified", seed
-    )
+    rest, _ = split(frame_of([["a", "b"], ["b"], ["a", "c"], ["c"], ["a", "d"], ["d"]]), 0.5, "stratified", seed)
     assert {name for names in rest["label"] for name in names} == set("abcd")
 
 
 def test_ranking_queries_and_matching_texts_stay_whole() -> None:
-    ranking = pd.DataFrame(
-        {"query": [f"q{i // 4}" for i in range(40)], "document": [f"d{i}" for i in range(40)]}
-    )
+    ranking = pd.DataFrame({"query": [f"q{i // 4}" for i in range(40)], "document": [f"d{i}" for i in range(40)]})
     ranking["label"] = [1.0, 0.0, 0.0, 0.0] * 10
     rest, held = split(ranking, 0.2, "stratified", 1)
     assert len(held) == 8

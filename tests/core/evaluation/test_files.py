@@ -64,9 +64,7 @@ def test_a_matrix_is_one_line_a_row() -> None:
     assert "    [1, 2],\n    [3, 4]\n" in dump_json({"matrix": np.array([[1, 2], [3, 4]])})
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_text(tmp_path / "folder" / "file.txt", "old")
 
     def full(*_: object) -> None:

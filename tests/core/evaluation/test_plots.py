@@ -66,9 +66,7 @@ def test_a_small_confusion_matrix_shows_every_count(tmp_path: Path, drawn: list)
     assert sorted(int(t.get_text()) for t in drawn[0].axes[0].texts) == [1, 2, 3, 5, 7, 9]
 
 
-def test_a_large_one_shows_the_most_confused_classes_and_accounts_for_the_rest(
-    tmp_path: Path, drawn: list
-) -> None:
+def test_a_large_one_shows_the_most_confused_classes_and_accounts_for_the_rest(tmp_path: Path, drawn: list) -> None:
     matrix = np.diag(np.full(77, 30))
     matrix[10, 60], matrix[60, 10], matrix[3, 4], matrix[10, 5] = 9, 4, 6, 1
     path = plots.plot_confusion(matrix, [f"class {i}" for i in range(77)], tmp_path / "c.png")

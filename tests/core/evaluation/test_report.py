@@ -100,9 +100,7 @@ def test_the_front_matter_is_what_model_hubs_read(card: Card) -> None:
         (None, "other", "unknown"),
     ],
 )
-def test_licences_are_translated_or_named(
-    card: Card, licence: str | None, identifier: str, name: str | None
-) -> None:
+def test_licences_are_translated_or_named(card: Card, licence: str | None, identifier: str, name: str | None) -> None:
     values = front_matter(render_card(replace(card, backbone_licence=licence)))
     assert values["license"] == identifier and values.get("license_name") == name
 
@@ -176,9 +174,7 @@ def test_a_fence_in_the_recipe_cannot_end_the_block(card: Card) -> None:
 
 
 def test_the_metrics_file_holds_null_for_nan(tmp_path: Path) -> None:
-    path = write_metrics(
-        tmp_path, {"metrics": {"map": Interval(float("nan"), 0.0, 1.0)}, "seconds": float("inf")}
-    )
+    path = write_metrics(tmp_path, {"metrics": {"map": Interval(float("nan"), 0.0, 1.0)}, "seconds": float("inf")})
     assert json.loads(path.read_text()) == {
         "metrics": {"map": {"value": None, "low": 0.0, "high": 1.0}},
         "seconds": None,

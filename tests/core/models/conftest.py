@@ -120,9 +120,7 @@ def llama(tmp_path: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="[SEP]", unk_token="[UNK]").save_pretrained(
-        folder
-    )
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="[SEP]", unk_token="[UNK]").save_pretrained(folder)
     return folder
 
 
@@ -210,9 +208,7 @@ def encode() -> Callable[[LocalBackbone, list[str]], "NDArray[np.float32]"]:
         rows = []
         for text in texts:
             with torch.inference_mode():
-                mean = model(**tokenizer(text, truncation=True, return_tensors="pt")).last_hidden_state.mean(
-                    1
-                )[0]
+                mean = model(**tokenizer(text, truncation=True, return_tensors="pt")).last_hidden_state.mean(1)[0]
             rows.append((mean / mean.norm()).numpy())
         return np.stack(rows)
 

@@ -22,9 +22,7 @@ def test_a_row_is_complete_and_consistent(name: str) -> None:
 
 
 def test_only_the_asymmetric_encoder_has_prefixes() -> None:
-    prefixed = {
-        name: (row.query_prefix, row.passage_prefix) for name, row in CATALOG.items() if row.query_prefix
-    }
+    prefixed = {name: (row.query_prefix, row.passage_prefix) for name, row in CATALOG.items() if row.query_prefix}
     assert prefixed == {"e5-multilingual": ("query: ", "passage: ")}
 
 

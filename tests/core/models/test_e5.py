@@ -180,10 +180,7 @@ def test_e5_tokens_follow_xlm_r(packaged: Packaged) -> None:
     pair = tokenizer("a", "b")
     assert pair["input_ids"][:1] == [0] and pair["input_ids"].count(2) == 3 and "token_type_ids" not in pair
     assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("café")["input_ids"]
-    assert (
-        tokenizer.decode(tokenizer("Où est la gare ?")["input_ids"], skip_special_tokens=True)
-        == "Où est la gare ?"
-    )
+    assert tokenizer.decode(tokenizer("Où est la gare ?")["input_ids"], skip_special_tokens=True) == "Où est la gare ?"
     assert (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.mask_token_id) == (1, 3, 250001)
     assert len(tokenizer("x " * 2000, truncation=True)["input_ids"]) == 512
 

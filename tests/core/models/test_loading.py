@@ -10,9 +10,7 @@ from core.errors import InputError
 from core.models import sources
 
 
-def test_an_encoder_and_its_tokenizer_load_without_a_word(
-    bert: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_encoder_and_its_tokenizer_load_without_a_word(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import torch
     from transformers.utils import logging
 

@@ -25,9 +25,7 @@ def test_a_folder_is_described_from_its_own_files(bert: Path) -> None:
     (bert / "README.md").write_text("---\nlicense: mit\nlanguage:\n- fi\n- sv\n---\nA model.\n")
     (bert / "1_Pooling").mkdir()
     (bert / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    (bert / "config_sentence_transformers.json").write_text(
-        '{"prompts": {"query": "q: ", "document": "d: "}}'
-    )
+    (bert / "config_sentence_transformers.json").write_text('{"prompts": {"query": "q: ", "document": "d: "}}')
     local = sources.resolve(str(bert))
     row = local.backbone
     assert local.path == bert.resolve()
@@ -168,9 +166,7 @@ def test_a_hub_id_is_found_in_the_local_hub_cache(bert: Path, monkeypatch: pytes
         sources.resolve("somebody/tiny")
 
 
-def test_a_digest_is_computed_once_and_again_after_a_change(
-    bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_digest_is_computed_once_and_again_after_a_change(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sources.resolve(str(bert)).sha256
     reads: list[str] = []
     original = weights.digest
