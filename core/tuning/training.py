@@ -65,7 +65,7 @@ def arguments(kind: type, recipe: Recipe, work: Path, rows: int, metric: str, **
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=training.keep == "best",
+        load_best_model_at_end=_keeps_best(recipe),
         metric_for_best_model=metric,
         greater_is_better=not metric.endswith("loss"),
         logging_strategy="steps",
@@ -146,7 +146,7 @@ def train(trainer: Trainer, recipe: Recipe, backbone: Any, metric: str, report: 
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(str(trainer.args.output_dir)), needed))
     seconds = time.perf_counter() - started
-    best = trainer.state.best_global_step if training.keep == "best" else None
+    best = trainer.state.best_global_step if _keeps_best(recipe) else None
     epoch_of = {e["step"]: e["epoch"] for e in trainer.state.log_history}
     return Outcome(
         history=_history(trainer.state.log_history),
@@ -192,6 +192,11 @@ def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
             rows.append(row)
             losses = []
     return rows
+
+
+def _keeps_best(recipe: Recipe) -> bool:
+    """AdaLoRA keeps its last state: an earlier checkpoint may hold more ranks than the budget allows."""
+    return recipe.training.keep == "best" and recipe.method != "adalora"
 
 
 def _processes() -> int:

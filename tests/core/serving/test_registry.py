@@ -354,9 +354,17 @@ def test_kill_9_during_registrations_leaves_only_whole_versions(registry: Regist
 
 
 _HAMMER = """
-import random, sys
+import random, sys, time
+from core.serving.ledger import Ledger
 from core.serving.registry import Registry
 from core.settings import get_settings
+def dawdle(read):  # between reading and writing, where a missing lock would do its damage
+    def call(*arguments):
+        found = read(*arguments)
+        time.sleep(dice.random() * 0.06)
+        return found
+    return call
+Ledger.versions = dawdle(Ledger.versions)
 registry, dice = Registry(get_settings()), random.Random(int(sys.argv[1]))
 registry.list()
 print("ready", flush=True)
