@@ -28,12 +28,15 @@ def shipped(
     """The recipe ``data/recipes/<stem>.toml`` under another name, on other data.
 
     ``data`` replaces the whole [data] table, with ``{datasets}`` in paths filled in; ``changes`` maps dotted
-    fields to values. Nothing is reported to a tracker. Raises InputError when a file is missing.
+    fields to values. Nothing is reported to a tracker, and the start is the bare backbone unless ``changes`` names
+    another: a shipped adapter has seen other data sets, maybe the row's own. Raises InputError when a file is
+    missing.
     """
     values = Recipe.load(SHIPPED / f"{stem}.toml").model_dump(mode="json", exclude_none=True)
     values["name"] = name
     values["data"] = _filled(data, datasets)
     values["tracking"] = {"report_to": []}
+    values.pop("start_from", None)
     if seed is not None:
         values["training"]["seed"] = seed
     for field, value in changes.items():
