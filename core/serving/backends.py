@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +180,10 @@ class TensorBoardBackend:
             from torch.utils.tensorboard import SummaryWriter
 
             purge = first_step if "tensorboard" in self.run.ids else None
+            # Readers sort event files by name, and the name begins with the second the file was opened in:
+            # a run resumed within that second could be read before the attempt it goes on from.
+            while any(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+                time.sleep(0.05)
             self._writer = SummaryWriter(str(self.folder), purge_step=purge, flush_secs=10)
             for kind, values in (("params", self.run.params), ("tags", self.run.tags)):
                 rows = "".join(f"| {key} | {shorten(str(text), 500)} |\n" for key, text in values.items())
