@@ -146,7 +146,7 @@ def _start_head(
             else:
                 batch = pad(built.tokenizer, [encoded[i] for i in rows])
             features[rows] = model.embed(**{k: v.to(device_of(model)) for k, v in batch.items()}).float().cpu().numpy()
-    fit_head(model.head.cpu(), torch.from_numpy(features), torch.from_numpy(targets))
+    fit_head(model.head.cpu(), torch.from_numpy(features), torch.tensor(targets))
     model.head.to(device_of(model))
     model.train()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.tuning.encoder import layers_of
+from core.tuning.encoder import layers_of, untrained_from_below
 
 # Models of the Llama shape: ``model.layers`` between embeddings and ``model.norm``, then ``lm_head``.
 _LLAMA_SHAPED = {"llama", "qwen2", "qwen3", "mistral"}
@@ -21,12 +21,7 @@ def frozen_blocks(model: Any) -> int:
     # What is trained outside, such as virtual tokens, works from the bottom up.
     if any(p.requires_grad for p in model.parameters() if id(p) not in above):
         return 0
-    count = 0
-    for block in blocks:
-        if any(p.requires_grad for p in block.parameters()):
-            break
-        count += 1
-    return count
+    return untrained_from_below(blocks)
 
 
 def lower_blocks(model: Any, count: int) -> Any:

@@ -22,6 +22,12 @@ def layers_of(backbone: Any) -> nn.ModuleList:
     return stacks[0]
 
 
+def untrained_from_below(blocks: nn.ModuleList) -> int:
+    """How many blocks, counted from the bottom, lie below the first with a trained weight."""
+    trained = (number for number, block in enumerate(blocks) if any(p.requires_grad for p in block.parameters()))
+    return next(trained, len(blocks))
+
+
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     """Token vectors [b, t, d] and mask [b, t] to one vector per text [b, d]."""
     if how == "cls":

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.tuning.encoder import TextEncoder, can_start_from_hidden_states, layers_of
+from core.tuning.encoder import TextEncoder, can_start_from_hidden_states, layers_of, untrained_from_below
 
 
 def frozen_blocks(model: TextEncoder) -> int:
@@ -26,12 +26,7 @@ def frozen_blocks(model: TextEncoder) -> int:
     below = {id(p) for block in blocks for p in block.parameters()}
     if any(p.requires_grad for p in model.backbone.parameters() if id(p) not in below):
         return 0
-    count = 0
-    for block in blocks:
-        if any(p.requires_grad for p in block.parameters()):
-            break
-        count += 1
-    return count
+    return untrained_from_below(blocks)
 
 
 @dataclass
