@@ -1,0 +1,1 @@
+"""Finance: sentiment of the financial news, watched for surges, with alerts."""
