@@ -1,0 +1,1 @@
+"""Search: nearest vectors, matching words, both together, in versions that are swapped whole."""
