@@ -16,6 +16,7 @@ class Settings(BaseSettings):
     var: Path = Path("var")
     datasets: Path = Path("../shared/datasets")
     tracking_uri: str | None = None
+    database_url: str | None = None
     cache_memory_mb: int = 1024
 
     @cached_property
@@ -37,6 +38,11 @@ class Settings(BaseSettings):
     def mlflow_uri(self) -> str:
         """The tracking server or database; a local SQLite file unless HEADWATER_TRACKING_URI is set."""
         return self.tracking_uri or f"sqlite:///{(self.var / 'mlflow.db').resolve()}"
+
+    @property
+    def database(self) -> str:
+        """The applications' database; a local SQLite file unless HEADWATER_DATABASE_URL is set."""
+        return self.database_url or f"sqlite:///{(self.var / 'headwater.db').resolve()}"
 
 
 def get_settings() -> Settings:

@@ -1,0 +1,1 @@
+"""What keeps the product running: database, jobs, supervision, feedback, access."""
