@@ -1,0 +1,1 @@
+"""From a source to its items: polite, guarded fetching and reading of feeds, pages, interfaces and archives."""
