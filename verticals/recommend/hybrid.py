@@ -1,0 +1,208 @@
+"""The hybrid: every source's view as features, a blend for everything, and LambdaMART for the short list."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from verticals.recommend.candidates import Source, seen_mask, top_k
+from verticals.recommend.ease import fit_ease
+from verticals.recommend.features import Features, make_features
+from verticals.recommend.histories import Float32, Histories, Ints, Recency, hold_out
+from verticals.recommend.item_knn import fit_item_knn
+from verticals.recommend.items import Items
+from verticals.recommend.popularity import fit_popular, fit_trending
+from verticals.recommend.ranking import (
+    EXTRA_ROWS,
+    Blend,
+    LambdaMart,
+    fit_blend,
+    fit_lambdamart,
+    has_lightgbm,
+    rows_for_trees,
+)
+from verticals.recommend.taste import TextTaste, centred, check_vectors
+from verticals.recommend.transitions import fit_transitions
+
+_USERS_AT_ONCE = 128  # features of so many users over the whole catalogue are held at a time
+
+
+class HybridConfig(BaseModel):
+    """How the hybrid is fitted; the inner split takes the end of each user's *training* history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ranker: Literal["auto", "lambdamart", "blend"] = "auto"
+    inner_fraction: float = 0.2
+    shortlist: int = 300
+    trees: int = 150
+    negatives: int = 500
+    ease_l2: float = 100.0
+    without: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """Scores any items for any histories; built by ``fit_hybrid``."""
+
+    features: Features
+    blend: Blend
+    ranker: LambdaMart | None
+    shortlist: int
+    name: str = "hybrid"
+
+    def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
+        """Scores float32 [m, c] of the candidates (default: all items); more is better.
+
+        LambdaMART orders the ``shortlist`` best of the blend, all others stay below them in the blend's order.
+        """
+        parts = []
+        for start in range(0, len(histories), _USERS_AT_ONCE):
+            users = np.arange(start, min(start + _USERS_AT_ONCE, len(histories)))
+            few = histories if len(users) == len(histories) else histories.take(users)
+            features = self.features.make(few, candidates)
+            parts.append(self.score_features(few, features, candidates))
+        return np.concatenate(parts)
+
+    def score_features(self, histories: Histories, features: Float32, candidates: Ints | None = None) -> Float32:
+        """As ``score``, from features made before: what a change of weights costs."""
+        blended = self.blend.score(features)
+        if self.ranker is None:
+            return blended
+        items = np.arange(histories.n_items) if candidates is None else candidates
+        seen = seen_mask(histories)[:, items]
+        chosen, _ = top_k(blended, self.shortlist, seen)
+        scores = self._trees(self.ranker, histories, features, blended, chosen, items)
+        # The short list comes first; beyond it the blend decides, in one scale without a gap that means something.
+        below = blended - blended.max(axis=1, keepdims=True) + scores.min(axis=1, keepdims=True) - 1
+        np.put_along_axis(below, chosen, scores, axis=1)
+        return below
+
+    def recommend(self, histories: Histories, k: int = 50, exclude_seen: bool = True) -> tuple[Ints, Float32]:
+        """The k best items of each user, best first: item numbers and scores [m, k]; -inf where none is left."""
+        parts = []
+        for start in range(0, len(histories), _USERS_AT_ONCE):
+            few = histories.take(np.arange(start, min(start + _USERS_AT_ONCE, len(histories))))
+            seen = seen_mask(few) if exclude_seen else None
+            parts.append(top_k(self.score(few), k, seen))
+        return np.concatenate([items for items, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def with_weights(self, changed: dict[str, float]) -> "Hybrid":
+        """The transparent blend alone with some weights set by hand: the trees were fitted to other weights."""
+        return replace(self, blend=self.blend.with_weights(changed), ranker=None)
+
+    def contributions(self, histories: Histories, candidates: Ints) -> tuple[tuple[str, ...], Float32]:
+        """What each feature adds to each score, [m, c, f], with the names of the features."""
+        features = self.features.make(histories, candidates)
+        if self.ranker is None:
+            return self.blend.names, self.blend.contributions(features)
+        blended = self.blend.score(features)
+        every = np.broadcast_to(np.arange(len(candidates)), blended.shape)
+        rows = self._rows(histories, features, blended, every, candidates)
+        shares = self.ranker.contributions(rows)
+        return self.ranker.names, shares.reshape(*blended.shape, -1).astype(np.float32)
+
+    def _rows(self, histories: Histories, features: Float32, blended: Float32, chosen: Ints, items: Ints) -> Float32:
+        picked = np.take_along_axis(features, chosen[:, :, None], axis=1)
+        popularity = self.features.popularity[items[chosen]]
+        return rows_for_trees(picked, np.take_along_axis(blended, chosen, axis=1), popularity, histories)
+
+    def _trees(self, ranker: LambdaMart, *given: Any) -> Float32:
+        rows = self._rows(*given)
+        return ranker.score(rows).reshape(given[3].shape).astype(np.float32)
+
+
+def standard_sources(
+    items: Items, vectors: Float32 | None, histories: Histories, ease_l2: float = 100.0
+) -> list[Source]:
+    """The sources of the hybrid, fitted on these histories; ``vectors`` are the items' texts encoded [n, d]."""
+    ease, knn = fit_ease(histories, ease_l2), fit_item_knn(histories, k=200, shrink=5.0)
+    short = Recency(0.5, "share")
+    found: list[Source] = [
+        ease,
+        replace(ease, recency=short, name="recent ease"),
+        replace(ease, recency=Recency(10, "events"), name="latest ease"),
+        replace(knn, recency=short),
+        fit_transitions(histories),
+        fit_transitions(histories, both_ways=True),
+        fit_popular(histories),
+        fit_trending(histories),
+    ]
+    if vectors is not None:
+        found.append(TextTaste(centred(check_vectors(vectors, len(items)))))
+    return found
+
+
+def fit_hybrid(
+    items: Items,
+    histories: Histories,
+    vectors: Float32 | None = None,
+    config: HybridConfig | None = None,
+    sources: Callable[[Histories], Sequence[Source]] | None = None,
+) -> Hybrid:
+    """Fit the ranker on the end of each training history with sources that know only what came before it.
+
+    The sources are then fitted again on everything. ``sources`` replaces the standard ones.
+    """
+    config = config or HybridConfig()
+
+    def fitted(part: Histories) -> Features:
+        made = sources(part) if sources else standard_sources(items, vectors, part, config.ease_l2)
+        return make_features(items, part, [one for one in made if one.name not in config.without])
+
+    earlier, later = hold_out(histories, config.inner_fraction)
+    inner = fitted(earlier)
+    learning = np.flatnonzero([new.size > 0 for new in later])
+    blend = _fit_blend(inner, earlier, later, learning, config)
+    ranker = None
+    if config.ranker == "lambdamart" or (config.ranker == "auto" and has_lightgbm()):
+        ranker = _fit_trees(Hybrid(inner, blend, None, config.shortlist), earlier, later, learning, config)
+    return Hybrid(fitted(histories), blend, ranker, config.shortlist)
+
+
+def _fit_blend(inner: Features, earlier: Histories, later: list[Ints], users: Ints, config: HybridConfig) -> Blend:
+    random = np.random.default_rng(config.seed)
+    rows, relevant = [], []
+    for part in _batches(users):
+        histories = earlier.take(part)
+        features = inner.make(histories)
+        seen = seen_mask(histories)
+        for row, user in enumerate(part):
+            free = np.setdiff1d(np.flatnonzero(~seen[row]), later[user])
+            some = random.choice(free, min(config.negatives, len(free)), replace=False)
+            rows.append(features[row, np.concatenate([later[user], some])])
+            relevant.append(np.concatenate([np.ones(len(later[user])), np.zeros(len(some))]))
+    return fit_blend(rows, relevant, inner.names)
+
+
+def _fit_trees(
+    hybrid: Hybrid, earlier: Histories, later: list[Ints], users: Ints, config: HybridConfig
+) -> LambdaMart | None:
+    rows, relevant, groups = [], [], []
+    everything = np.arange(earlier.n_items)
+    for part in _batches(users):
+        histories = earlier.take(part)
+        features = hybrid.features.make(histories)
+        blended = hybrid.blend.score(features)
+        for row, user in enumerate(part):
+            one = histories.take(np.array([row]))
+            chosen, scores = top_k(blended[[row]], config.shortlist, seen_mask(one))
+            chosen = chosen[:, scores[0] > -np.inf]
+            hits = np.isin(chosen[0], later[user])
+            if not hits.any():
+                continue  # a list without a right answer teaches nothing
+            rows.append(hybrid._rows(one, features[[row]], blended[[row]], chosen, everything))
+            relevant.append(hits.astype(np.int64))
+            groups.append(len(hits))
+    if not rows:
+        return None
+    names = (*hybrid.features.names, *EXTRA_ROWS)
+    stacked, labels = np.concatenate(rows), np.concatenate(relevant)
+    return fit_lambdamart(stacked, labels, np.array(groups), names, config.trees, config.seed)
+
+
+def _batches(users: Ints) -> list[Ints]:
+    return [users[start : start + _USERS_AT_ONCE] for start in range(0, len(users), _USERS_AT_ONCE)]

@@ -1,0 +1,69 @@
+"""Popular and trending: what everybody turns to, in all or lately."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from verticals.recommend.histories import Float32, Floats, Histories, Ints
+
+_TAIL = 10  # half-lives after which an event counts less than a thousandth
+
+
+@dataclass(frozen=True)
+class Popular:
+    """``counts`` [n]: how many users engaged with each item."""
+
+    counts: Floats
+    name: str = "popular"
+
+    def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
+        """The same for every user: log(1 + count), float32 [m, n] or [m, c]."""
+        row = np.log1p(self.counts if candidates is None else self.counts[candidates]).astype(np.float32)
+        return np.broadcast_to(row, (len(histories), len(row)))
+
+
+def fit_popular(histories: Histories) -> Popular:
+    """Count users, not events: one user's thousand views are one."""
+    seen = histories.matrix(equal=True)
+    return Popular(np.bincount(seen.indices, minlength=histories.n_items).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Trending:
+    """All events by time; an event counts half as much every ``half_life`` seconds."""
+
+    times: Floats
+    items: Ints
+    n_items: int
+    half_life: float
+    now: float | None = None
+    name: str = "trending"
+
+    def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
+        """log(1 + decayed count of events before ``now``), float32 [m, n] or [m, c].
+
+        Without ``now``, each user stands at the time of their own last event, so that a replay of the past
+        knows nothing of what came later; a user without events stands at the end.
+        """
+        now = histories.last_times if self.now is None else np.full(len(histories), self.now)
+        end = self.times[-1] if len(self.times) else 0.0
+        now = np.where(np.isnan(now), end, now)
+        moments, which = np.unique(now, return_inverse=True)
+        rows = np.empty((len(moments), self.n_items), dtype=np.float32)
+        first, last = (np.searchsorted(self.times, moments - back, side="right") for back in (self._reach, 0.0))
+        for row, (a, b, moment) in enumerate(zip(first, last, moments, strict=True)):
+            weights = 0.5 ** ((moment - self.times[a:b]) / self.half_life)
+            rows[row] = np.bincount(self.items[a:b], weights=weights, minlength=self.n_items)
+        scores = np.log1p(rows if candidates is None else rows[:, candidates])
+        return np.asarray(scores[which])
+
+    @property
+    def _reach(self) -> float:
+        return _TAIL * self.half_life
+
+
+def fit_trending(histories: Histories, half_life_days: float = 7.0, now: float | None = None) -> Trending:
+    """Keep every event with its time; ``now`` in seconds since 1970."""
+    order = np.argsort(histories.times, kind="stable")
+    days = half_life_days * 86_400
+    return Trending(histories.times[order], histories.items[order], histories.n_items, days, now)

@@ -1,0 +1,106 @@
+"""Taste: what a user likes as a vector, from the texts of recent items; works for an item nobody has seen yet."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import InputError
+from verticals.recommend.histories import Float32, Histories, Ints, Recency
+
+RECENT = 50  # older items no longer move the vector; a bound keeps the cost of an event constant
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How recent items share a user vector.
+
+    An item's share grows with the strength of the event, halves with ``recency`` and grows with its mean cosine to
+    the other recent items over ``temperature``: what fits the rest is taste, what stands alone may be chance.
+    """
+
+    recency: Recency = Recency(10, "events")
+    temperature: float = 0.5
+    recent: int = RECENT
+
+
+def check_vectors(vectors: Float32, n_items: int) -> Float32:
+    """Item vectors float32 [n, d] of unit length; raises InputError for another shape or what is no number."""
+    made = np.ascontiguousarray(vectors, dtype=np.float32)
+    if made.ndim != 2 or len(made) != n_items:
+        raise InputError(f"item vectors {made.shape} do not fit {n_items} items; encode the items again.")
+    if not np.isfinite(made).all():
+        bad = int(np.flatnonzero(~np.isfinite(made).all(axis=1))[0])
+        raise InputError(f"the vector of item {bad + 1} holds what is no number; encode the items again.")
+    return normalised(made)
+
+
+def normalised(vectors: Float32) -> Float32:
+    """Rows of unit length; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+
+
+def centred(vectors: Float32, mean: Float32 | None = None) -> Float32:
+    """Unit vectors without their mean, which says what all texts share and hides what tells them apart.
+
+    Mu & Viswanath 2018 (All-but-the-Top), first step. ``mean`` is that of the catalogue, for a query.
+    """
+    return normalised(vectors - (vectors.mean(axis=0, keepdims=True) if mean is None else mean))
+
+
+def user_vectors(histories: Histories, vectors: Float32, attention: Attention | None = None) -> Float32:
+    """Unit vectors [m, d]; zeros for a user without events."""
+    attention = attention or Attention()
+    out = np.zeros((len(histories), vectors.shape[1]), dtype=np.float32)
+    weights = histories.matrix(attention.recency)
+    for user in range(len(histories)):
+        items, _, _ = histories.of(user)
+        recent = np.unique(items[-attention.recent :])
+        if not recent.size:
+            continue
+        rows = vectors[recent]
+        shares = np.asarray(weights[[user]][:, recent].toarray())[0].astype(np.float64)
+        if recent.size > 1:
+            alike = (rows @ rows.sum(axis=0) - 1) / (recent.size - 1)
+            shares *= np.exp(alike / attention.temperature)
+        out[user] = (shares / shares.sum()) @ rows
+    return normalised(out)
+
+
+@dataclass(frozen=True)
+class TextTaste:
+    """``vectors`` [n, d]: unit item vectors; the score is the cosine with the user's vector."""
+
+    vectors: Float32
+    attention: Attention = Attention()
+    name: str = "text"
+
+    def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
+        """Cosines, float32 [m, n] or [m, c]."""
+        return self.score_vectors(user_vectors(histories, self.vectors, self.attention), candidates)
+
+    def score_vectors(self, users: Float32, candidates: Ints | None = None) -> Float32:
+        """Cosines with vectors made elsewhere: a declared interest, a user kept up to date event by event."""
+        items = self.vectors if candidates is None else self.vectors[candidates]
+        return np.asarray(users @ items.T, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A user vector kept up to date on each event without the history: an exponential moving sum.
+
+    ``vector`` [d] is not of unit length: its length says how much is known.
+    """
+
+    vector: Float32
+    half_life: float = 10.0
+
+    def after(self, item_vector: Float32, strength: float = 1.0) -> "Running":
+        """The vector once one more event is known; the older ones count less by one event."""
+        kept = self.vector * np.float32(0.5 ** (1 / self.half_life))
+        return Running(kept + np.float32(strength) * item_vector, self.half_life)
+
+    @property
+    def unit(self) -> Float32:
+        """Unit length [d], zeros before the first event."""
+        return normalised(self.vector[None])[0]
