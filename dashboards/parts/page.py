@@ -1,0 +1,49 @@
+"""The frame of every dashboard: page settings, language, and the pages as a menu."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from dashboards.parts.language import LANGUAGES, Texts, load
+
+_STYLE = """
+<style>
+.block-container { padding-top: 2.6rem; max-width: 96rem; }
+[data-testid="stMetricValue"] { font-size: 1.5rem; }
+</style>
+"""
+
+
+def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]]) -> None:
+    """Show a dashboard. ``pages``: the key of each page's title and what draws it; the first is the start page.
+
+    Titles are the texts ``NAME.pages.KEY`` of ``strings/NAME.toml``; ``NAME.title`` is the dashboard's own.
+    """
+    language = _language()
+    texts = Texts(language, load("common", name))
+    st.set_page_config(page_title=texts(f"{name}.title"), page_icon=icon, layout="wide")
+    st.html(_STYLE)
+
+    def page(key: str, draw: Callable[[Texts], None]) -> "st.Page":  # type: ignore[valid-type]
+        return st.Page(lambda: draw(texts), title=texts(f"{name}.pages.{key}"), url_path=key)
+
+    chosen = st.navigation([page(key, draw) for key, draw in pages.items()])
+    with st.sidebar:
+        st.caption(texts(f"{name}.title"))
+        st.selectbox(
+            texts("common.language"),
+            list(LANGUAGES),
+            index=list(LANGUAGES).index(language),
+            format_func=LANGUAGES.__getitem__,
+            key="language",
+        )
+    chosen.run()
+
+
+def _language() -> str:
+    """The viewer's choice, else the address's ``?lang=``, else what the browser prefers."""
+    if "language" in st.session_state:
+        return str(st.session_state["language"])
+    asked = st.query_params.get("lang", "")
+    preferred = (getattr(st.context, "locale", None) or "en")[:2]
+    return asked if asked in LANGUAGES else preferred if preferred in LANGUAGES else "en"

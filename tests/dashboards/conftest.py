@@ -1,0 +1,83 @@
+"""A dashboard served for the tests, and Chromium to look at it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.settings import PROJECT_ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOW = "no Chromium here; apt-get install chromium, then make test runs the browser tests, too"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, driven by Playwright."""
+    if CHROMIUM is None:
+        pytest.skip(HOW)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        opened = play.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
+            ],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def serve_dashboard() -> Iterator[Callable[..., str]]:
+    """``serve_dashboard("support", var=folder, HEADWATER_X="y")`` starts one and gives its address."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def serve(name: str, var: Path, **environment: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", str(PROJECT_ROOT / "dashboards" / f"{name}.py")]
+        options = {
+            "server.port": port,
+            "server.address": "127.0.0.1",
+            "server.headless": "true",
+            "server.fileWatcherType": "none",
+            "browser.gatherUsageStats": "false",
+        }
+        command += [f"--{key}={value}" for key, value in options.items()]
+        settings = {**os.environ, "HEADWATER_VAR": str(var), "HF_HUB_OFFLINE": "1", **environment}
+        log = (var / f"{name}-dashboard.log").open("wb")
+        running.append(subprocess.Popen(command, env=settings, stdout=log, stderr=log, cwd=PROJECT_ROOT))
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{url}/_stcore/health", timeout=2).status_code == 200:
+                    return url
+            except httpx.HTTPError:
+                time.sleep(0.3)
+            if running[-1].poll() is not None:
+                break
+        raise AssertionError(f"the dashboard did not start: {Path(log.name).read_text()[-2000:]}")
+
+    yield serve
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(10)
