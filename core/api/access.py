@@ -1,0 +1,141 @@
+"""Who is calling, and what they may do: ``Depends(require("agent"))`` in any router.
+
+Without a key ever made, whoever reaches the API over this machine's loopback address is the local caller, who may do
+everything. Once a key exists, each request needs one. A request that came in over another address needs one always.
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import HTTPException, Request, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
+
+from core.api.keys import ROLES, Keys, match
+from core.settings import get_settings
+
+FRESH_S = 2.0
+_bearer = HTTPBearer(
+    scheme_name="key",
+    description="A key of `headwater keys create NAME --role ROLE`, sent as `Authorization: Bearer KEY`.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose request it is. ``role``: agent, analyst, product or admin."""
+
+    name: str
+    role: str
+
+    def may(self, *roles: str) -> bool:
+        """Whether one of these roles is the caller's; admin may do everything, and no roles means anybody known."""
+        return not roles or self.role == "admin" or self.role in roles
+
+
+LOCAL = Caller("local", "admin")
+
+
+class Access:
+    """Knows the keys. What was read of them is at most ``FRESH_S`` seconds old: so long does a revoked key live."""
+
+    def __init__(self, keys: Keys, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys, self._clock = keys, clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[str, str, str]] | None = None
+        self._read: float | None = None
+
+    async def identify(self, connection: HTTPConnection) -> Caller | None:
+        """The caller of a request, or None: no key where one is needed, or a wrong one."""
+        now = self._clock()
+        if self._read is None or now - self._read > FRESH_S:
+            await run_in_threadpool(self._refresh, now)
+        given = connection.headers.get("authorization", "")
+        scheme, _, key = given.partition(" ")
+        if self._known is None:
+            return LOCAL if not given and is_local(connection) else None
+        if scheme.lower() != "bearer":
+            return None
+        found = match(key.strip(), self._known)
+        return None if found is None else Caller(*found)
+
+    def _refresh(self, now: float) -> None:
+        with self._lock:
+            if self._read is None or now > self._read:
+                self._known = self._keys.in_force()
+                self._read = now
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name means this machine alone."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def is_local(connection: HTTPConnection) -> bool:
+    """Whether a request arrived over loopback, meant for this machine.
+
+    The Host header is looked at, too: a web page whose own name was made to point here (DNS rebinding) sends that name.
+    A server address that is no IP address belongs to a Unix socket or an in-process client.
+    """
+    server = connection.scope.get("server")
+    bound = server[0] if server else ""
+    try:
+        ipaddress.ip_address(bound)
+    except ValueError:
+        return True
+    return is_loopback(bound) and is_loopback(_host(connection.headers.get("host", bound)))
+
+
+def _host(header: str) -> str:
+    """The Host header without its port."""
+    if header.startswith("["):
+        return header.partition("]")[0].strip("[]")
+    return header.rpartition(":")[0] if header.count(":") == 1 else header
+
+
+async def identify(request: HTTPConnection) -> Caller | None:
+    """The caller, found once per request; the app's own ``Access``, or one on the configured database."""
+    state = request.scope.setdefault("state", {})
+    if "caller" not in state:
+        app = request.app
+        access = getattr(app.state, "access", None)
+        if access is None:
+            access = app.state.access = Access(await run_in_threadpool(Keys.open, get_settings()))
+        state["caller"] = await access.identify(request)
+    return state["caller"]
+
+
+def require(*roles: str) -> Callable[..., Awaitable[Caller]]:
+    """A FastAPI dependency that yields the ``Caller`` if it has one of ``roles`` (or is admin).
+
+    Without roles anybody known passes. The request fails with 401 (no or wrong key) or 403 (another role).
+    Raises ValueError at once for a role there is not.
+    """
+    for role in roles:
+        if role not in ROLES:
+            raise ValueError(f"there is no role {role!r}; known: {', '.join(ROLES)}")
+
+    async def caller(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
+    ) -> Caller:
+        found = await identify(request)
+        if found is None:
+            raise HTTPException(401, "Send a valid key as: Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"})
+        if not found.may(*roles):
+            raise HTTPException(403, f"This needs the role {' or '.join((*roles, 'admin'))}; yours is {found.role}.")
+        return found
+
+    return caller
