@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import click
 from core import cli_text
 from core.errors import InputError
 
+# Commands whose module is imported only when one of them is called or listed.
+_LATER = {"api": "core.cli_serve", "keys": "core.cli_serve"}
+
 
 class _Group(click.Group):
     """The core's commands, and one group per installed vertical, found without importing it."""
@@ -21,12 +25,16 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from core.vertical import installed
 
-        return [*super().list_commands(ctx), *installed()]
+        return [*self._own(ctx), *installed()]
+
+    def _own(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_LATER})
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the core's commands with their help, and verticals by name: their help would import them."""
-        own = super().list_commands(ctx)
-        rows = [(name, self.commands[name].get_short_help_str(80)) for name in own]
+        own = self._own(ctx)
+        commands = {name: self.get_command(ctx, name) for name in own}
+        rows = [(name, command.get_short_help_str(80)) for name, command in commands.items() if command]
         found = [
             (name, f"an application; see: headwater {name} --help") for name in self.list_commands(ctx)[len(own) :]
         ]
@@ -39,6 +47,9 @@ class _Group(click.Group):
         command = super().get_command(ctx, name)
         if command is not None:
             return command
+        if name in _LATER:
+            found: click.Command = getattr(import_module(_LATER[name]), name)
+            return found
         from core.vertical import installed, load
 
         if name not in installed():

@@ -1,0 +1,83 @@
+"""The application: the core's routes, and those of every installed vertical that can be loaded."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from core import vertical as contract
+from core.api import health, openapi, problems, routes
+from core.api.access import Access, require
+from core.api.catalogue import Catalogue
+from core.api.config import ApiSettings
+from core.api.keys import Keys
+from core.api.logs import logger, where
+from core.api.metrics import Metrics
+from core.api.middleware import Around, Limits
+from core.api.pool import Pool
+from core.api.texts import clean
+from core.errors import InputError
+from core.settings import Settings, get_settings
+
+
+def create_app(
+    settings: Settings | None = None,
+    verticals: Sequence[contract.Vertical] | None = None,
+    config: ApiSettings | None = None,
+) -> FastAPI:
+    """The API on this database and these models; ``verticals`` are those installed unless given.
+
+    A vertical that cannot be loaded is left out, and ``/readyz`` says why.
+    """
+    settings, config = settings or get_settings(), config or ApiSettings()
+    keys = Keys.open(settings)
+    pool = Pool(Catalogue(settings), config)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await pool.close()
+
+    # The viewers of /docs would be fetched from a foreign server; /openapi.json can be opened in any of them.
+    app = FastAPI(title="Headwater", docs_url=None, redoc_url=None, lifespan=lifespan, dependencies=[Depends(clean)])
+    app.state.engine, app.state.access = keys.engine, Access(keys)
+    app.state.pool, app.state.metrics = pool, Metrics(pool.states)
+    app.state.applications = {}
+    problems.install(app)
+    app.include_router(health.router)
+    app.include_router(routes.router, dependencies=[Depends(require())])
+    for name, router in _routers(verticals, app.state.applications).items():
+        app.include_router(router, tags=[name], dependencies=[Depends(require())])
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    # The last one added is the outermost.
+    app.add_middleware(Limits, rate=config.rate, storage=config.rate_storage, body_limit=config.body_limit)
+    app.add_middleware(Around, metrics=app.state.metrics)
+    return app
+
+
+def _routers(verticals: Sequence[contract.Vertical] | None, reasons: dict[str, str | None]) -> Mapping[str, APIRouter]:
+    """Routers by vertical; ``reasons`` gets every vertical's name, and what went wrong or None."""
+    given = None if verticals is None else {vertical.name: vertical for vertical in verticals}
+    found = {}
+    for name in contract.installed() if given is None else given:
+        try:
+            router = _router(contract.load(name) if given is None else given[name])
+        except Exception as error:
+            reasons[name] = str(error) or type(error).__name__
+            logger().error("application left out", application=name, reason=reasons[name], **where(error))
+            continue
+        reasons[name] = None
+        if router is not None:
+            found[name] = router
+    return found
+
+
+def _router(vertical: contract.Vertical) -> APIRouter | None:
+    router: Any = vertical.routes() if vertical.routes is not None else None
+    if router is None:
+        return None
+    outside = [route.path for route in router.routes if not f"{route.path}/".startswith(f"/v1/{vertical.name}/")]
+    if outside:
+        raise InputError(f"{outside[0]} is not under /v1/{vertical.name}; give the router that prefix.")
+    return router

@@ -1,0 +1,29 @@
+"""What can be set about the API, by HEADWATER_API_* environment variables or options of ``headwater api``."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_TEXTS = 256
+MAX_CHARACTERS = 20_000
+
+
+class ApiSettings(BaseSettings):
+    """Limits of the API. Times in seconds unless the name says otherwise, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_API_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    rate: str = Field("6000/minute", description="Requests per caller, as the limits library writes it: 20/second.")
+    rate_storage: str = Field(
+        "async+memory://", description="Where counts are kept; async+redis://… when several processes serve."
+    )
+    body_limit: int = Field(4 * 2**20, ge=1024)
+    max_models: int = Field(4, ge=1, description="Models kept in memory; the one longest unused leaves first.")
+    load_timeout_s: float = Field(60, gt=0, description="How long a request waits for its model to be loaded.")
+    fresh_s: float = Field(10, ge=0, description="How soon a promoted version is noticed.")
+    max_batch: int = Field(64, ge=1, description="Texts computed in one call; 1 switches micro-batching off.")
+    max_wait_ms: float = Field(2.0, ge=0, description="How long the first text of a batch waits for company.")
+    queue: int = Field(1024, ge=MAX_TEXTS, description="Texts of one model that may wait; more are refused with 503.")
+    deadline_s: float = Field(10, gt=0, description="An answer that takes longer becomes a 503.")
+    stop_timeout_s: int = Field(30, ge=0, description="How long requests under way may go on after a stop.")

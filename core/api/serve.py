@@ -1,0 +1,63 @@
+"""Run the API: where it may be bound, and how it stops."""
+
+import socket
+from typing import Any
+
+from core.api.access import is_loopback
+from core.api.config import ApiSettings
+from core.api.keys import Keys
+from core.errors import InputError
+from core.settings import Settings
+
+
+def check_bind(host: str, keys: Keys) -> None:
+    """Raise InputError unless ``host`` is this machine alone, or there is a key in force."""
+    if not is_loopback(host) and not keys.in_force():
+        raise InputError(
+            f"{host} can be reached from other machines, and there is no API key; "
+            "make one first: headwater keys create NAME --role agent"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises InputError when the port is taken or the address is not this machine's."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot listen on {host}:{port} ({reason}); choose another --host or --port.") from None
+    return bound
+
+
+def serve(settings: Settings, config: ApiSettings, ready: Any = None) -> None:
+    """Answer until told to stop (SIGINT or SIGTERM); requests under way are answered first.
+
+    ``ready`` is called with the URL once the socket is bound.
+    """
+    import uvicorn
+
+    from core.api.app import create_app
+    from core.api.logs import configure
+
+    check_bind(config.host, Keys.open(settings))
+    configure()
+    app = create_app(settings, config=config)
+    bound = listen(config.host, config.port)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # The peer's address decides about limits; a header anybody can write must not.
+            proxy_headers=False,
+            timeout_graceful_shutdown=config.stop_timeout_s,
+        )
+    )
+    if ready is not None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        ready(f"http://{host}:{bound.getsockname()[1]}")
+    server.run(sockets=[bound])
