@@ -14,9 +14,11 @@ from typing import Annotated
 from fastapi import HTTPException, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from core.api.keys import ROLES, Keys, match
+from core.api.problems import Unavailable
 from core.settings import get_settings
 
 FRESH_S = 2.0
@@ -52,7 +54,10 @@ class Access:
         self._read: float | None = None
 
     async def identify(self, connection: HTTPConnection) -> Caller | None:
-        """The caller of a request, or None: no key where one is needed, or a wrong one."""
+        """The caller of a request, or None: no key where one is needed, or a wrong one.
+
+        Raises Unavailable when the database cannot be reached.
+        """
         now = self._clock()
         if self._read is None or now - self._read > FRESH_S:
             await run_in_threadpool(self._refresh, now)
@@ -68,7 +73,10 @@ class Access:
     def _refresh(self, now: float) -> None:
         with self._lock:
             if self._read is None or now > self._read:
-                self._known = self._keys.in_force()
+                try:
+                    self._known = self._keys.in_force()
+                except SQLAlchemyError:
+                    raise Unavailable("The keys cannot be read; try again.", 5) from None
                 self._read = now
 
 

@@ -25,6 +25,7 @@ def create_app(
     settings: Settings | None = None,
     verticals: Sequence[contract.Vertical] | None = None,
     config: ApiSettings | None = None,
+    catalogue: Catalogue | None = None,
 ) -> FastAPI:
     """The API on this database and these models; ``verticals`` are those installed unless given.
 
@@ -32,7 +33,7 @@ def create_app(
     """
     settings, config = settings or get_settings(), config or ApiSettings()
     keys = Keys.open(settings)
-    pool = Pool(Catalogue(settings), config)
+    pool = Pool(catalogue or Catalogue(settings), config)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

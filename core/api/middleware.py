@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.api.access import identify
 from core.api.logs import logger, where
 from core.api.metrics import Metrics
-from core.api.problems import problem, retry_after
+from core.api.problems import Unavailable, problem, retry_after
 from core.errors import InputError
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -59,6 +59,8 @@ class Around:
         failure: dict[str, Any] = {}
         try:
             await self.app(scope, receive, answer)
+        except Unavailable as error:
+            await problem(503, str(error), number, retry_after(error.retry_after_s))(scope, receive, answer)
         except Exception as error:
             failure = where(error)
             if not status:

@@ -1,13 +1,43 @@
 """Run the API: where it may be bound, and how it stops."""
 
+import contextlib
+import signal
 import socket
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvicorn
 
 from core.api.access import is_loopback
+from core.api.app import create_app
 from core.api.config import ApiSettings
 from core.api.keys import Keys
+from core.api.logs import configure
 from core.errors import InputError
 from core.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, for which a stop that was asked for is a success; a second signal does not wait."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, without raising them again afterwards as uvicorn does."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit and number == signal.SIGINT
+            self.should_exit = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def check_bind(host: str, keys: Keys) -> None:
@@ -32,21 +62,16 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(settings: Settings, config: ApiSettings, ready: Any = None) -> None:
+def serve(settings: Settings, config: ApiSettings, ready: Callable[[str], None] | None = None) -> None:
     """Answer until told to stop (SIGINT or SIGTERM); requests under way are answered first.
 
     ``ready`` is called with the URL once the socket is bound.
     """
-    import uvicorn
-
-    from core.api.app import create_app
-    from core.api.logs import configure
-
     check_bind(config.host, Keys.open(settings))
     configure()
     app = create_app(settings, config=config)
     bound = listen(config.host, config.port)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             app,
             log_config=None,
