@@ -218,6 +218,25 @@ def load_sources(
     environment variable; a relative path is taken from the file's folder. Raises InputError with file, line,
     source and field.
     """
+    rows, lines = _rows(path)
+    found: dict[str, Source] = {}
+    for number, row in enumerate(rows):
+        line = f", line {lines[number]}" if lines else ""
+        where = f"{path}{line}: source {row.get('id') or number + 1!r}"
+        source = read_source(row, where, path.parent, port, environment)
+        if source.id in found:
+            raise InputError(f"{where}: another source above has this id; give each its own.")
+        found[source.id] = source
+    return tuple(found.values())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The ``[[sources]]`` tables as they are written, all of them checked to be tables. Raises InputError."""
+    return _rows(path)[0]
+
+
+def _rows(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The tables and the line of each; no lines where they cannot be told."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -232,19 +251,19 @@ def load_sources(
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} has no sources; add a [[sources]] table with id, url and kind.")
     lines = [text.count("\n", 0, match.end()) + 1 for match in _TABLE.finditer(text)]
-    found: dict[str, Source] = {}
-    for number, row in enumerate(rows):
-        line = f", line {lines[number]}" if len(lines) == len(rows) else ""
-        where = f"{path}{line}: source {row.get('id') or number + 1!r}"
-        source = _read(row, where, path.parent, port, os.environ if environment is None else environment)
-        if source.id in found:
-            raise InputError(f"{where}: another source above has this id; give each its own.")
-        found[source.id] = source
-    return tuple(found.values())
+    return rows, lines if len(lines) == len(rows) else []
 
 
-def _read(row: dict[str, Any], where: str, folder: Path, port: int | None, environment: Mapping[str, str]) -> Source:
+def read_source(
+    row: Mapping[str, Any],
+    where: str,
+    folder: Path,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Source:
+    """One source from the values of its table; placeholders as for ``load_sources``. Raises InputError."""
     row = dict(row)
+    environment = os.environ if environment is None else environment
     if isinstance(url := row.get("url"), str) and "{port}" in url:
         if port is None:
             raise InputError(f"{where}, field url: it waits for the sample server's port, and none was given.")

@@ -90,13 +90,16 @@ class Client:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         resolver: Resolver = system_resolver,
         user_agent: str = USER_AGENT,
+        near: frozenset[str] = frozenset(),
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        """``near``: hosts without a pause between requests. ``transport`` takes the guarded one's place in a test."""
         self.limits = limits or Limits()
         self.clock = clock
-        self._gate = HostGate(clock, self.limits.concurrency, self.limits.spacing)
+        self._gate = HostGate(clock, self.limits.concurrency, self.limits.spacing, near)
         self._robots = Robots(AGENT, self._robots_text, clock)
         self._http = httpx.AsyncClient(
-            transport=GuardedTransport(policy or AddressPolicy(), resolver),
+            transport=transport or GuardedTransport(policy or AddressPolicy(), resolver),
             timeout=httpx.Timeout(self.limits.idle, connect=self.limits.connect),
             headers={"User-Agent": user_agent, "Accept-Encoding": ACCEPT_ENCODING},
             follow_redirects=False,

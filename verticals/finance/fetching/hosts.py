@@ -18,10 +18,18 @@ class _Host:
 class HostGate:
     """Shared by all sources of a process, so that ten feeds of one publisher count together."""
 
-    def __init__(self, clock: Callable[[], datetime], concurrency: int = 2, spacing: float = 1.0) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        concurrency: int = 2,
+        spacing: float = 1.0,
+        near: frozenset[str] = frozenset(),
+    ) -> None:
+        """``near`` hosts are this machine's own servers: nobody is spared by a pause between requests to them."""
         self._clock = clock
         self._concurrency = concurrency
         self._spacing = spacing
+        self._near = near
         self._hosts: dict[str, _Host] = {}
 
     def _host(self, name: str) -> _Host:
@@ -48,5 +56,6 @@ class HostGate:
             async with host.turn:
                 loop = asyncio.get_running_loop()
                 await asyncio.sleep(max(0.0, host.free_at - loop.time()))
-                host.free_at = loop.time() + max(self._spacing, delay or 0.0)
+                spacing = 0.0 if name in self._near else self._spacing
+                host.free_at = loop.time() + max(spacing, delay or 0.0)
             yield

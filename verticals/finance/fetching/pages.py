@@ -1,10 +1,12 @@
 """Web pages: lists of articles by CSS selectors, sitemaps, and an article's text."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from verticals.finance.fetching.bodies import Damaged, TooLarge, gunzip
@@ -13,6 +15,8 @@ from verticals.finance.fetching.dates import parse_date
 from verticals.finance.fetching.feeds import Context, Unreadable, local, make_item, parse_xml
 from verticals.finance.fetching.items import MAX_TEXT, MAX_TITLE, Item, plain_text, squeeze, tag_list, web_url
 from verticals.finance.sources import Selectors
+
+_log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 50_000  # of a sitemap file (sitemaps.org)
 MAX_SITEMAP = 50 * 1024 * 1024
@@ -186,9 +190,22 @@ def read_article(text: str, url: str, now: datetime | None, timezone: str = "UTC
     )
 
 
-def _extracted(text: str, url: str) -> str:
-    import trafilatura
+@cache
+def _extractor() -> Any:
+    try:
+        import trafilatura
+    except ImportError as error:  # one broken package must not stop the polling; the paragraphs are text, too
+        _log.warning(
+            "trafilatura cannot be used (%s); articles are read by their paragraphs", str(error).splitlines()[0]
+        )
+        return None
+    return trafilatura
 
+
+def _extracted(text: str, url: str) -> str:
+    trafilatura = _extractor()
+    if trafilatura is None:
+        return ""
     try:
         found = trafilatura.extract(
             text, url=url, include_comments=False, include_tables=False, max_tree_size=MAX_TREE, with_metadata=False
