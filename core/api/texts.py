@@ -15,8 +15,9 @@ from core.api.config import MAX_CHARACTERS
 PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS, pattern=PATTERN)]
 
-# Only a body that has one of these somewhere can hold what is refused; it alone is looked through.
-_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{300}")
+# Only a body that has one of these somewhere can hold what is refused; it alone is looked through. A NUL byte means
+# UTF-16 or UTF-32, which Python's reader takes, too.
+_SUSPECT = re.compile(rb"\x00|\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{300}")
 
 
 async def clean(request: Request) -> None:
