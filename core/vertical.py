@@ -3,8 +3,8 @@
 The three built-in verticals come in through the same door as anybody's fourth.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -23,11 +23,30 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Process:
+    """Something else ``headwater up`` keeps running for a vertical, such as a local feed server.
+
+    ``command``: the program and its arguments; ``{python}`` stands for the interpreter. It must end on SIGTERM.
+    ``health``: an http address on loopback that answers below 400 once the process can be used; without one it counts
+    as ready when it has run for a second. ``port``: what it listens on, so that a port in use is found beforehand.
+    """
+
+    name: str
+    command: Sequence[str]
+    health: str | None = None
+    port: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Vertical:
     """One application on the core. Each hook is a function, called only when that part is needed.
 
     ``commands`` returns a click group, ``routes`` an API router, ``jobs`` what the worker schedules, ``tables``
-    the SQLAlchemy metadata it owns; ``dashboard`` is the import path of its Streamlit app.
+    the SQLAlchemy metadata it owns. ``dashboard`` is the file of its Streamlit app (``dashboards/support.py``, from
+    the project's root, or absolute) and ``port`` where it is served. ``prepare(report)`` is called by ``headwater up``
+    before anything serves: it makes what is missing (reads the shipped knowledge in, say), tells ``report`` one line
+    for each step that takes time, and does nothing when all is there. ``processes``: what else must run.
     """
 
     name: str
@@ -37,6 +56,9 @@ class Vertical:
     jobs: Callable[[], Sequence[Job]] | None = None
     tables: Callable[[], Any] | None = None
     dashboard: str | None = None
+    port: int | None = None
+    prepare: Callable[[Callable[[str], None]], None] | None = None
+    processes: Callable[[], Sequence[Process]] | None = None
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -56,7 +56,10 @@ def connect(settings: Settings | None = None) -> Engine:
 
 
 def open_database(tables: MetaData, settings: Settings | None = None) -> Engine:
-    """The configured database with these tables in it; missing ones are made."""
+    """The configured database with these tables and the core's own in it; missing ones are made."""
+    from core.operations import tables as own
+
     engine = connect(settings)
+    own.metadata.create_all(engine, checkfirst=True)
     tables.create_all(engine, checkfirst=True)
     return engine
