@@ -1,5 +1,7 @@
 """A local web server with the synthetic sample news: feeds, list pages, a sitemap and an interface over real HTTP.
 
+It also takes alerts: what is posted to ``/inbox`` can be read there, so that delivery can be seen without an account.
+
 Every answer says that its content is synthetic. ``python -m verticals.finance.sample_feed --port 0`` prints its
 address as one line and serves until SIGTERM or Ctrl-C.
 """
@@ -28,6 +30,7 @@ from verticals.finance.sample_pages import OUTLETS, Document
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "finance"
 RECENT = 30  # articles in a feed that is not the archive
 PAGE_SIZE = 50  # of the JSON interface, at most 200
+MAX_MESSAGE = 1_000_000  # bytes taken by the inbox at once
 MAX_AGE = 60  # seconds an answer may be reused
 _FIELDS = {"id": str, "source": str, "minutes_ago": int, "title": str, "summary": str, "body": str, "language": str}
 _LABELS = {"topic": str, "sentiment": str, "story": str, "companies": list, "synthetic": bool}
@@ -152,12 +155,59 @@ class Site:
         return sample_pages.interface(rows, numbers["page"], numbers["per_page"], self.base, self.base + path)
 
 
+class Inbox:
+    """The latest messages that were posted, each once, with how often it came."""
+
+    def __init__(self, clock: Callable[[], datetime], size: int = 200) -> None:
+        self._clock, self._size = clock, size
+        self._lock = threading.Lock()
+        self._messages: dict[str, dict[str, Any]] = {}
+
+    def take(self, key: str, message: dict[str, Any]) -> None:
+        """Keep a message; the same key again only counts."""
+        with self._lock:
+            known = self._messages.get(key)
+            if known is not None:
+                known["times"] += 1
+                return
+            self._messages[key] = {"key": key, "at": self._clock().isoformat(), "times": 1, "message": message}
+            while len(self._messages) > self._size:
+                del self._messages[next(iter(self._messages))]
+
+    def document(self) -> Document:
+        """All of them, newest first."""
+        with self._lock:
+            rows = list(self._messages.values())[::-1]
+        text = json.dumps({"messages": rows}, ensure_ascii=False, indent=1)
+        return Document(text.encode(), "application/json; charset=utf-8")
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "HeadwaterSampleFeed/1"
     sys_version = ""
     timeout = 15  # seconds an idle connection may stay
     site: Site
+    inbox: Inbox
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if urlsplit(self.path).path != "/inbox" or not length.isdigit() or int(length) > MAX_MESSAGE:
+            self.close_connection = True
+            self.send_error(404 if length.isdigit() and int(length) <= MAX_MESSAGE else 413)
+            return
+        body = self.rfile.read(int(length))
+        try:
+            message = json.loads(body)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            self.send_error(400, "write a JSON object")
+            return
+        key = self.headers.get("Idempotency-Key") or hashlib.sha256(body).hexdigest()
+        self.inbox.take(key, message)
+        self.send_response(204)
+        self.end_headers()
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -167,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         parts = urlsplit(self.path)
-        document = self.site.find(parts.path, parse_qs(parts.query))
+        inbox = parts.path == "/inbox"
+        document = self.inbox.document() if inbox else self.site.find(parts.path, parse_qs(parts.query))
         if document is None:
             document = sample_pages.not_found()
         body, headers = document.body, {"Content-Type": document.media_type, "X-Sample": "synthetic"}
@@ -239,6 +290,7 @@ def serve(
         raise InputError(f"The sample server cannot listen on {host}:{port} ({error}); choose another port.") from error
     base = f"http://{host}:{server.server_address[1]}"
     handler.site = Site(articles, base, archive)  # type: ignore[attr-defined]
+    handler.inbox = Inbox(clock)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

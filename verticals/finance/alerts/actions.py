@@ -42,6 +42,20 @@ def note(engine: Engine, alert: str, actor: str, now: datetime, text: str) -> No
     _change(engine, alert, actor, now, "note", {"text": text.strip()}, lambda s: (s, {}))
 
 
+def resolve(engine: Engine, alert: str, actor: str, now: datetime, text: str = "") -> None:
+    """Close it: what is unusual now raises it no more; it must be calm once before it can be raised again.
+
+    Receivers hear of it with the next evaluation. Raises InputError when it is not open.
+    """
+
+    def change(state: AlertState) -> tuple[AlertState, dict[str, Any]]:
+        if state.status not in ACTIVE:
+            raise InputError(f"the alert is {state.status} already.")
+        return replace(state, status="resolved", since=now, closed=True, blind_since=None), {}
+
+    _change(engine, alert, actor, now, "resolved", {"text": text.strip()}, change)
+
+
 def snooze(engine: Engine, alert: str, actor: str, now: datetime, until: datetime) -> None:
     """Send nothing about this alert before ``until``. Raises InputError when that is past."""
     if until <= now:

@@ -64,6 +64,7 @@ class AlertState:
     evidence: tuple[str, ...] = ()
     reason: str = ""
     acknowledged: datetime | None = None
+    closed: bool = False  # a person resolved it: what is still unusual belongs to the past until it was calm once
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -126,6 +127,8 @@ def _sighted(state: AlertState, seen: Observation, rule: Rule) -> AlertState:
     if state.status == "resolved":
         state = replace(state, status="normal", since=seen.at)
     unusual = seen.anomaly and seen.stories >= rule.minimum_stories
+    if state.closed:
+        return replace(state, closed=unusual)
     if unusual:
         state = _unusual(state, seen, rule)
     elif state.status == "pending":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from verticals.finance.alerts.states import ACTIVE, AlertState, Kind, Observatio
 
 SYSTEM = "system"
 _ATTEMPTS = 20
+_TIMES = ("since", "started", "fired", "peak_at", "observed", "blind_since", "told_at")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,51 @@ def _evaluate_one(engine: Engine, book: RuleBook, target: Target, seen: Observat
         for kind in step.notifications:
             _enqueue(connection, book.receivers, target, step.state, kind, now)
         return step
+
+
+def states(engine: Engine) -> dict[str, AlertState]:
+    """The state of every alert there is, by fingerprint."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(tables.alerts.c.fingerprint, tables.alerts.c.state))
+        return {row.fingerprint: AlertState.from_dict(row.state) for row in rows}
+
+
+def idle(state: AlertState) -> bool:
+    """Whether another calm observation would change nothing that matters."""
+    return state.status == "normal" and not state.told and state.blind_since is None and not state.closed
+
+
+def rewind(engine: Engine, now: datetime) -> int:
+    """The clock went back: what was seen in a time that is yet to come must not keep alerts from being judged.
+
+    Returns how many alerts had such a time.
+    """
+
+    def once() -> int:
+        changed = 0
+        with engine.begin() as connection:
+            for row in connection.execute(select(tables.alerts)).mappings().all():
+                state = AlertState.from_dict(row["state"])
+                later = {name: now for name in _TIMES if (at := getattr(state, name)) is not None and at > now}
+                if later:
+                    write(connection, row["fingerprint"], replace(state, **later), row, now)
+                    record(
+                        connection,
+                        row["fingerprint"],
+                        state.episode,
+                        now,
+                        "clock",
+                        SYSTEM,
+                        {"back_to": now.isoformat()},
+                    )
+                    changed += 1
+            table = tables.outbox
+            ahead = table.c.delivered.is_(None) & (table.c.created > now)
+            values = {"not_before": now, "created": now, "claimed_by": None, "claimed_until": None}
+            connection.execute(update(table).where(ahead).values(**values))
+        return changed
+
+    return int(retrying(once))
 
 
 def load(connection: Connection, fingerprint: str) -> Mapping[str, Any] | None:

@@ -1,0 +1,50 @@
+"""What the worker runs for the monitor; each job is short, and running one again does no harm."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from core.vertical import Job, Process
+from verticals.finance.settings import finance_settings
+
+
+def jobs() -> Sequence[Job]:
+    """The stages with the seconds between two runs of each."""
+
+    @cache
+    def monitor() -> Any:
+        from verticals.finance.monitor import Monitor, open_store
+
+        settings = finance_settings()
+        return Monitor(open_store(settings), settings)
+
+    def stage(name: str) -> Callable[[], None]:
+        def run() -> None:
+            getattr(monitor(), name)()
+
+        return run
+
+    return (
+        Job("poll", stage("poll"), 5),
+        Job("label", stage("label"), 3),
+        Job("detect", stage("detect"), 10),
+        Job("deliver", stage("deliver"), 5),
+        Job("prune", stage("prune"), 6 * 3600),
+    )
+
+
+def processes() -> Sequence[Process]:
+    """The server of the synthetic sample, unless the settings do without it."""
+    settings = finance_settings()
+    if not settings.sample:
+        return ()
+    command = ("{python}", "-m", "verticals.finance.sample_feed", "--port", str(settings.sample_port))
+    health = f"http://127.0.0.1:{settings.sample_port}/robots.txt"
+    return (Process("sample-feed", command, health=health, port=settings.sample_port),)
+
+
+def prepare(report: Callable[[str], None]) -> None:
+    """Make the tables and register the shipped sources."""
+    from verticals.finance.monitor import open_store
+
+    open_store().dispose()

@@ -1,0 +1,91 @@
+"""The rule book in force: the latest that was saved, else the shipped file; and the receivers of the settings."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, insert, select
+
+from core.errors import InputError
+from verticals.finance import tables
+from verticals.finance.alerts.channels import check
+from verticals.finance.alerts.rules import Receiver, RuleBook, load_rules, parse_rules
+from verticals.finance.settings import FinanceSettings
+
+SAMPLE_INBOX = "sample-inbox"
+
+
+@dataclass(frozen=True)
+class SavedBook:
+    """A rule book as it was written. ``number`` is None for the shipped file."""
+
+    text: str
+    number: int | None
+    author: str
+    at: datetime | None
+    comment: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        at = self.at.isoformat() if self.at else None
+        return {"version": self.number, "author": self.author, "at": at, "comment": self.comment, "text": self.text}
+
+
+def in_force(engine: Engine, settings: FinanceSettings) -> RuleBook:
+    """The book that alerts are judged by, with every receiver. Raises InputError when the shipped file is bad."""
+    saved = current(engine, settings)
+    book = parse(saved.text, f"rule book {saved.number}") if saved.number else load_rules(settings.rules_file)
+    return with_receivers(book, settings)
+
+
+def with_receivers(book: RuleBook, settings: FinanceSettings) -> RuleBook:
+    """The book and the receivers that come from the settings: a webhook, and the sample server's inbox."""
+    more = []
+    names = {receiver.name for receiver in book.receivers}
+    if settings.webhook and "webhook" not in names:
+        more.append(Receiver(name="webhook", url=settings.webhook))
+    if settings.sample and SAMPLE_INBOX not in names:
+        more.append(Receiver(name=SAMPLE_INBOX, url=f"http://127.0.0.1:{settings.sample_port}/inbox"))
+    return book.model_copy(update={"receivers": (*book.receivers, *more)}) if more else book
+
+
+def current(engine: Engine, settings: FinanceSettings) -> SavedBook:
+    """What is in force, as text."""
+    found = history(engine, limit=1)
+    if found:
+        return found[0]
+    try:
+        text = settings.rules_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{settings.rules_file}: cannot be read ({error.strerror}).") from error
+    return SavedBook(text, None, "", None)
+
+
+def history(engine: Engine, limit: int = 20) -> list[SavedBook]:
+    """Saved books, newest first."""
+    table = tables.rulebooks
+    with engine.connect() as connection:
+        rows = connection.execute(select(table).order_by(table.c.id.desc()).limit(limit)).all()
+    return [SavedBook(row.text, row.id, row.author, row.at, row.comment) for row in rows]
+
+
+def parse(text: str, where: str = "the rules") -> RuleBook:
+    """A book from TOML text, its receivers' addresses checked. Raises InputError naming table and field."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not valid TOML: {error}.") from error
+    book = parse_rules(values, where)
+    for receiver in book.receivers:
+        check(receiver)
+    return book
+
+
+def save(engine: Engine, text: str, author: str, now: datetime, comment: str = "") -> int:
+    """Put a book in force from the next evaluation on. Returns its number. Raises InputError for a bad one."""
+    parse(text)
+    values = {"text": text, "author": author, "at": now, "comment": comment.strip()}
+    with engine.begin() as connection:
+        made = connection.execute(insert(tables.rulebooks).values(**values).returning(tables.rulebooks.c.id))
+        return int(made.scalar_one())
