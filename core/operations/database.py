@@ -1,15 +1,20 @@
 """One database for everything that is running: SQLite by default, PostgreSQL by HEADWATER_DATABASE_URL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event
+from filelock import FileLock
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, Table, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.types import TypeDecorator
 
 from core.settings import Settings, get_settings
 
 _BUSY_SECONDS = 30
+_CHANGE_SECONDS = 300
+_LOCK = 0x4845_4144  # an arbitrary number that all our processes agree on
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -59,7 +64,38 @@ def open_database(tables: MetaData, settings: Settings | None = None) -> Engine:
     """The configured database with these tables and the core's own in it; missing ones are made."""
     from core.operations import tables as own
 
+    settings = settings or get_settings()
     engine = connect(settings)
-    own.metadata.create_all(engine, checkfirst=True)
-    tables.create_all(engine, checkfirst=True)
+    with changing(engine, settings):
+        own.metadata.create_all(engine, checkfirst=True)
+        tables.create_all(engine, checkfirst=True)
     return engine
+
+
+@contextmanager
+def changing(engine: Engine, settings: Settings) -> Iterator[None]:
+    """The sole right to change tables, among all threads and processes; the others wait."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(select(func.pg_advisory_lock(_LOCK)))
+            try:
+                yield
+            finally:
+                connection.execute(select(func.pg_advisory_unlock(_LOCK)))
+        return
+    place = settings.var / "database.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # flock, not SQLite's own lock: making tables is several transactions. A killed process lets go of it.
+    with FileLock(place, timeout=_CHANGE_SECONDS, thread_local=False, is_singleton=False):
+        yield
+
+
+def insert_unless_known(connection: Connection, table: Table) -> Any:
+    """An insert that leaves a row with the same key as it is; its ``rowcount`` is 1 when the row is new."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table).on_conflict_do_nothing()

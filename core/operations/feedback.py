@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from core.errors import InputError
+from core.operations.database import insert_unless_known
 from core.operations.tables import corrections as table
 
 MAX_TEXT = 100_000  # characters
@@ -54,7 +55,7 @@ def record(database: Engine | Connection, correction: Correction) -> bool:
     _check(correction)
     values = {**asdict(correction), "detail": dict(correction.detail)}
     with _connection(database) as connection:
-        return connection.execute(_insert_unless_known(connection).values(values)).rowcount == 1
+        return connection.execute(insert_unless_known(connection, table).values(values)).rowcount == 1
 
 
 def corrections(
@@ -119,19 +120,6 @@ def _check(correction: Correction) -> None:
 
 def _connection(database: Engine | Connection) -> AbstractContextManager[Connection]:
     return database.begin() if isinstance(database, Engine) else nullcontext(database)
-
-
-def _insert_unless_known(connection: Connection) -> Any:
-    """An insert that leaves a row with the same key as it is. Only the dialects know how to say so."""
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table).on_conflict_do_nothing()
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return insert(table)
 
 
 def _read(row: Row[Any]) -> Correction:

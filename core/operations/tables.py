@@ -8,10 +8,12 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    Unicode,
     UniqueConstraint,
 )
 
@@ -68,5 +70,13 @@ jobs = Table(
     Column("last_missed", UtcDateTime),
     Column("error", Text),
     Column("error_time", UtcDateTime),
-    Column("next_run", UtcDateTime),
+)
+
+# As APScheduler's SQLAlchemyJobStore makes it, so that our migrations own it, too; times in seconds since 1970.
+schedule = Table(
+    "core_schedule",
+    metadata,
+    Column("id", Unicode(191), primary_key=True),
+    Column("next_run_time", Float(25), index=True),
+    Column("job_state", LargeBinary, nullable=False),
 )
