@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -16,7 +17,7 @@ from verticals.finance.fetching.addresses import AddressPolicy
 from verticals.finance.fetching.client import USER_AGENT, Client, Limits
 from verticals.finance.fetching.poll import PollReport, PollResult, poll
 from verticals.finance.settings import FinanceSettings
-from verticals.finance.sources import Source, SourceState
+from verticals.finance.sources import Source, SourceState, read_source
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROKEN_WAIT = timedelta(hours=1)
@@ -123,13 +124,17 @@ def poll_all(poller: Poller, rounds: int = 1000) -> list[Visited]:
     return found
 
 
-def test_fetch(row: dict[str, Any], settings: FinanceSettings, clock: Callable[[], datetime] = utc_now) -> PollResult:
-    """Visit a source that is not stored yet and store nothing; its article pages are limited to two."""
-    from pathlib import Path
+def try_source(
+    row: Mapping[str, Any],
+    settings: FinanceSettings,
+    clock: Callable[[], datetime] = utc_now,
+    folder: Path | None = None,
+) -> PollResult:
+    """Visit a source that is not watched yet and store nothing; of its article pages two are read at most.
 
-    from verticals.finance.sources import read_source
-
-    source = read_source(row, f"source {row.get('id')!r}", Path.cwd(), settings.sample_port)
+    Raises InputError for a bad row.
+    """
+    source = read_source(row, f"source {row.get('id')!r}", (folder or Path.cwd()).resolve(), settings.sample_port)
     source = source.model_copy(update={"max_articles": min(source.max_articles, 2)})
 
     async def once() -> PollResult:

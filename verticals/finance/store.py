@@ -1,7 +1,7 @@
 """Articles in the database: what a visit brought is deduplicated and stored together with the visit's end."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ class Stored:
     updated: tuple[int, ...] = ()
     duplicates: int = 0
     near: int = 0
-    keys: Mapping[str, int] = field(default_factory=dict)  # of every item's article: key -> id
+    ids: tuple[int, ...] = ()  # of every item's article, in the items' order
 
     def to_dict(self) -> dict[str, int]:
         """Counts for a report."""
@@ -78,12 +78,16 @@ def _keep(connection: Connection, items: Sequence[Item]) -> Stored:
         if article.key in ids:
             _update(connection, ids[article.key], article)
     near = sum(article.near is not None for article in found.new)
-    return Stored(tuple(new), tuple(changed), len(found.duplicates), near, _all_keys(connection, found))
+    return Stored(tuple(new), tuple(changed), len(found.duplicates), near, _places(connection, items, found))
 
 
-def _all_keys(connection: Connection, found: Deduplicated) -> dict[str, int]:
-    keys = [a.key for a in (*found.new, *found.updated)] + [key for _, key in found.duplicates]
-    return _identities(connection, keys)
+def _places(connection: Connection, items: Sequence[Item], found: Deduplicated) -> tuple[int, ...]:
+    """Where each item went; of two that are one article the later one's item is the article's."""
+    key_of = {id(item): key for item, key in found.duplicates}
+    key_of |= {id(article.item): article.key for article in (*found.new, *found.updated)}
+    keys = [key_of.get(id(item)) or Article.of(item).key for item in items]
+    ids = _identities(connection, keys)
+    return tuple(ids[key] for key in keys if key in ids)
 
 
 def _identities(connection: Connection, keys: Iterable[str]) -> dict[str, int]:

@@ -114,13 +114,28 @@ def _parsed(row: Mapping[str, Any], where: str, folder: Path, settings: FinanceS
     return read_source(row, where, folder, settings.sample_port)
 
 
-def add(engine: Engine, row: Mapping[str, Any], settings: FinanceSettings, now: datetime) -> Source:
-    """Watch one more source. Raises InputError for a bad row or an id that is taken."""
-    source = _parsed(row, f"source {row.get('id')!r}", Path.cwd(), settings)
+def check_known(engine: Engine, ids: Sequence[str]) -> None:
+    """Raises InputError naming the first id that is no source, or one that is disabled."""
+    table = tables.sources
+    with engine.connect() as connection:
+        known = {row.id: row.enabled for row in connection.execute(select(table.c.id, table.c.enabled))}
+    for one in ids:
+        if one not in known:
+            raise InputError(f"there is no source {one!r}; `headwater finance sources` lists them.")
+        if not known[one]:
+            raise InputError(f"source {one!r} is disabled; `headwater finance sources enable {one}` changes that.")
+
+
+def add(
+    engine: Engine, row: Mapping[str, Any], settings: FinanceSettings, now: datetime, folder: Path | None = None
+) -> Source:
+    """Watch one more source; relative paths are of ``folder``. Raises InputError for a bad row or a taken id."""
+    folder = (folder or Path.cwd()).resolve()
+    source = _parsed(row, f"source {row.get('id')!r}", folder, settings)
     with engine.begin() as connection:
         if connection.scalar(select(tables.sources.c.id).where(tables.sources.c.id == source.id)) is not None:
             raise InputError(f"there is a source {source.id!r} already; choose another id.")
-        connection.execute(insert(tables.sources).values(**_values(json.loads(json.dumps(row)), Path.cwd(), now)))
+        connection.execute(insert(tables.sources).values(**_values(json.loads(json.dumps(row)), folder, now)))
     return source
 
 

@@ -104,7 +104,7 @@ def rows(connection: Connection, *where: Any) -> list[dict[str, Any]]:
 def history(engine: Engine, alert: str) -> list[dict[str, Any]]:
     """The audit trail of one alert, oldest first."""
     with engine.connect() as connection:
-        row = _find(connection, alert)
+        row = find(connection, alert)
         where = tables.events.c.fingerprint == row["fingerprint"]
         found = connection.execute(select(tables.events).where(where).order_by(tables.events.c.id)).mappings()
         return [dict(event) for event in found]
@@ -115,7 +115,7 @@ def _change(
 ) -> None:
     def once() -> None:
         with engine.begin() as connection:
-            row = _find(connection, alert)
+            row = find(connection, alert)
             state, columns = change(AlertState.from_dict(row["state"]))
             write(connection, row["fingerprint"], state, row, now, **columns)
             record(connection, row["fingerprint"], state.episode, now, kind, actor, detail)
@@ -123,7 +123,7 @@ def _change(
     retrying(once)
 
 
-def _find(connection: Connection, alert: str) -> Mapping[str, Any]:
+def find(connection: Connection, alert: str) -> Mapping[str, Any]:
     """The row whose fingerprint begins so. Raises InputError when none or several do."""
     if len(alert) < 8 or not all(c in "0123456789abcdef" for c in alert):
         raise InputError(f"{alert!r} is not an alert's id; copy it from the list of alerts.")
