@@ -210,9 +210,10 @@ class HybridIndex:
 
     def save(self, root: Path, notes: dict[str, Any] | None = None, keep: int = 3) -> int:
         """Publish as a new version below ``root`` and serve it; searches in older ones go on. Returns its number."""
-        return Versions(root).publish(self._write, {"documents": len(self), **(notes or {})}, keep)
+        return Versions(root).publish(self.write, {"documents": len(self), **(notes or {})}, keep)
 
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Write into an existing folder, for a version that holds more files than these."""
         with (folder / _TEXTS).open("w", encoding="utf-8") as out:
             for document in self.documents:
                 line = {"id": document.id, "texts": document.texts, "metadata": dict(document.metadata)}
@@ -227,11 +228,12 @@ class HybridIndex:
         """The served version below ``root``, or the given one. Raises InputError when another encoder made it."""
         versions = Versions(root)
         if number is not None:
-            return cls._read(versions.folder(number), encoder)
-        return versions.open(lambda folder: cls._read(folder, encoder))[1]
+            return cls.read(versions.folder(number), encoder)
+        return versions.open(lambda folder: cls.read(folder, encoder))[1]
 
     @classmethod
-    def _read(cls, folder: Path, encoder: Encoder) -> "HybridIndex":
+    def read(cls, folder: Path, encoder: Encoder) -> "HybridIndex":
+        """Read what ``write`` wrote. Raises InputError when another encoder made it."""
         settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         if settings["encoder"] != encoder.fingerprint:
             raise InputError(f"{folder} was made with another encoder; build the index again or load that encoder.")

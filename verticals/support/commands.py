@@ -1,0 +1,164 @@
+"""``headwater support``: ingest, ask, chat, and the index's versions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.cli import as_json, emit
+from core.errors import InputError
+
+if TYPE_CHECKING:
+    from verticals.support.bot import Bot
+
+groups_option = click.option(
+    "--group", "groups", multiple=True, help="Read as a member of this group; repeatable. Default: public."
+)
+
+
+@click.group()
+def support() -> None:
+    """Answer customers' questions with sources, or hand over."""
+
+
+@support.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--group", "groups", multiple=True, help="Who may read it, before what the files say; repeatable.")
+@as_json
+def ingest(paths: tuple[str, ...], groups: tuple[str, ...], as_json: bool) -> None:
+    """Read files, folders, addresses or lists of addresses (*.urls) into a new version of the index.
+
+    Only what changed is read. A document that cannot be read is listed with the reason and stops nothing.
+    """
+    from verticals.support.opening import ingest_paths
+    from verticals.support.settings import SupportSettings
+
+    done = ingest_paths(list(paths), SupportSettings(), groups=groups or None)
+    emit(done.to_dict(), as_json, _ingested)
+
+
+def _ingested(result: dict[str, Any]) -> str:
+    counts = ", ".join(f"{len(result[name])} {name}" for name in ("added", "changed", "removed"))
+    lines = [f"{counts}, {result['unchanged']} unchanged", *(f"not read: {_failure(f)}" for f in result["failed"])]
+    held = f"{result['documents']} documents in {result['passages']} passages"
+    return "\n".join([*lines, f"index version {result['version']}: {held}"])
+
+
+def _failure(failure: dict[str, Any]) -> str:
+    kept = " (its earlier text stays)" if failure["kept"] else ""
+    return f"{failure['source']}: {failure['reason']}{kept}"
+
+
+@support.command()
+@click.argument("text")
+@groups_option
+@click.option("--slot", "slots", multiple=True, metavar="NAME=VALUE", help="What a template may need to know.")
+@as_json
+def ask(text: str, groups: tuple[str, ...], slots: tuple[str, ...], as_json: bool) -> None:
+    """Answer one question."""
+    reply = _bot().reply(text, groups=groups or ("public",), slots=_slots(slots))
+    emit(reply.to_dict(), as_json, show_reply)
+
+
+@support.command()
+@groups_option
+def chat(groups: tuple[str, ...]) -> None:
+    """Talk with the bot; an empty line ends it."""
+    from verticals.support.replies import Turn
+
+    bot, history = _bot(), []
+    while True:
+        try:
+            text = click.prompt("you", default="", show_default=False)
+        except (click.Abort, EOFError):
+            break
+        if not text.strip():
+            break
+        reply = bot.reply(text, history, groups or ("public",))
+        click.echo(show_reply(reply.to_dict()))
+        history += [Turn("customer", text), Turn("agent", reply.answer)]
+
+
+@support.group()
+def index() -> None:
+    """Versions of the index: list, roll back, compare."""
+
+
+@index.command("list")
+@as_json
+def index_list(as_json: bool) -> None:
+    """List the versions that are kept."""
+    from verticals.support.knowledge.store import versions
+    from verticals.support.settings import SupportSettings
+
+    emit([one.to_dict() for one in versions(SupportSettings().index)], as_json, _versions)
+
+
+def _versions(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'*' if row['served'] else ' '} {row['number']:>4}  {row['created']:<26} {row['documents']:>6} documents"
+        f" {row['passages']:>7} passages"
+        for row in rows
+    ]
+    return "\n".join(lines) or "nothing has been ingested yet; run: headwater support ingest PATH"
+
+
+@index.command("rollback")
+@click.argument("number", type=int, required=False)
+@as_json
+def index_rollback(number: int | None, as_json: bool) -> None:
+    """Serve version NUMBER again, or the one before the current."""
+    from verticals.support.knowledge.store import rollback
+    from verticals.support.settings import SupportSettings
+
+    emit(rollback(SupportSettings().index, number).to_dict(), as_json, lambda r: f"version {r['number']} is served")
+
+
+@index.command("diff")
+@click.argument("old", type=int)
+@click.argument("new", type=int, required=False)
+@click.option("--queries", type=click.Path(path_type=Path), help="Saved questions, one a line.")
+@as_json
+def index_diff(old: int, new: int | None, queries: Path | None, as_json: bool) -> None:
+    """Show what version NEW (the served one) changes against OLD for saved questions."""
+    from verticals.support.knowledge.store import diff_versions
+    from verticals.support.opening import open_encoder
+    from verticals.support.saved import saved_questions
+    from verticals.support.settings import SupportSettings
+
+    settings = SupportSettings()
+    changes = diff_versions(settings.index, open_encoder(settings), saved_questions(queries), old, new)
+    emit([change.to_dict() for change in changes], as_json, _changes)
+
+
+def _changes(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        if row["gained"] or row["lost"] or row["moved"]:
+            lines.append(f"{row['overlap']:.0%}  {row['query']}  +{row['gained']} -{row['lost']}")
+    return "\n".join([*lines, f"{len(lines)} of {len(rows)} questions find something else"])
+
+
+def _bot() -> "Bot":
+    from verticals.support.bot import Bot
+
+    return Bot.open()
+
+
+def _slots(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"--slot {pair!r}: write NAME=VALUE.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def show_reply(reply: dict[str, Any]) -> str:
+    """A reply for people."""
+    lines = [reply["answer"], *(f"  {n}. {choice}" for n, choice in enumerate(reply.get("choices", []), 1))]
+    lines += [f"  [{c['document']}] {c['title']}: “{c['quote']}”" for c in reply["citations"]]
+    lines += [reply["summary"]] if reply.get("summary") else []
+    about = f"{reply['kind']}, {reply['intent'] or 'no intent'}, {reply['confidence']:.0%} sure"
+    return "\n".join([*lines, f"({about}, {reply['latency_ms']:.0f} ms)"])

@@ -1,0 +1,1 @@
+"""What the bot knows: documents read, cut into passages, indexed in versions."""
