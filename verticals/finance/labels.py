@@ -1,0 +1,292 @@
+"""Everything that models say about an article: sentiment, topic, companies, sentiment toward each, and a vector."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from core.errors import InputError, MissingExtra
+from verticals.finance import sentiment
+from verticals.finance.entities import AliasTable, Mention, common_words, read_companies
+from verticals.finance.languages import language_of
+from verticals.finance.settings import FinanceSettings, finance_settings
+from verticals.finance.topics import DescribedTopic, TopicCall, Topics, read_topics
+
+if TYPE_CHECKING:
+    import numpy as np
+
+UNLABELLED = "unlabelled"
+NO_OPINION = {"negative": 0.0, "neutral": 1.0, "positive": 0.0}
+SUMMARY_SHOWN = 300  # characters of the summary that the models read after the title
+_SENTENCE = re.compile(r"[^.!?\n\u3002\uff01\uff1f]+[.!?\u3002\uff01\uff1f]*")
+
+
+class Text(Protocol):
+    """What is read of an article."""
+
+    title: str
+    summary: str
+    text: str
+    language: str | None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A headline alone, or with more."""
+
+    title: str
+    summary: str = ""
+    text: str = ""
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class CompanyTag:
+    """A company that is named, and the sentiment toward it; [start, end) is its first mention in ``document``."""
+
+    code: str
+    name: str
+    sentiment: str
+    probabilities: dict[str, float]
+    start: int
+    end: int
+
+    @property
+    def score(self) -> float:
+        """P(positive) - P(negative) toward it."""
+        return sentiment.score_of(self.probabilities)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "sentiment": self.sentiment,
+            "probabilities": dict(self.probabilities),
+            "score": self.score,
+            "start": self.start,
+            "end": self.end,
+        }
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is said about one article.
+
+    ``state`` is ``language`` when no model for its language is installed: then ``sentiment`` is ``unlabelled``, no
+    probability means anything and there is no topic; companies are found all the same.
+    """
+
+    sentiment: str
+    probabilities: dict[str, float]
+    topic: str | None = None
+    topic_probability: float | None = None
+    companies: tuple[CompanyTag, ...] = ()
+    vector: "np.ndarray[Any, Any] | None" = field(default=None, repr=False, compare=False)  # float32 [d], unit length
+    language: str = "en"
+    state: Literal["labelled", "language"] = "labelled"
+
+    @property
+    def score(self) -> float:
+        """P(positive) - P(negative)."""
+        return sentiment.score_of(self.probabilities)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the vector."""
+        return {
+            "sentiment": self.sentiment,
+            "probabilities": dict(self.probabilities),
+            "score": self.score,
+            "topic": self.topic,
+            "topic_probability": self.topic_probability,
+            "companies": [tag.to_dict() for tag in self.companies],
+            "language": self.language,
+            "state": self.state,
+        }
+
+
+@dataclass(frozen=True)
+class Models:
+    """References of the models for one language; None: there is none for this task."""
+
+    sentiment: str | Path
+    topics: str | Path | None = None
+    entities: str | Path | None = None
+    encoder: str | None = None
+
+
+# English has models of its own, whatever else is written goes through the multilingual encoder.
+MODELS: dict[str, Models] = {
+    "en": Models("finance-sentiment", "finance-topics", "finance-entities", "minilm"),
+    "*": Models("finance-multilingual", "finance-topics-multilingual", None, None),
+}
+
+
+def headline_of(article: Text) -> str:
+    """What the models read: the title, and the beginning of the summary unless it repeats the title."""
+    summary = article.summary[:SUMMARY_SHOWN].strip()
+    if not summary or summary.casefold().startswith(article.title.casefold()):
+        return summary or article.title
+    return f"{article.title.rstrip('. ')}. {summary}"
+
+
+def document_of(article: Text) -> str:
+    """Title, summary and text in three paragraphs, in which companies are looked for."""
+    return "\n".join((article.title, article.summary, article.text)).rstrip("\n")
+
+
+class Desk:
+    """The models of one language, opened when its first text comes."""
+
+    def __init__(self, models: Models, described: Sequence[DescribedTopic] = (), engine: str = "onnx") -> None:
+        """Raises InputError or MissingExtra when the sentiment model cannot be opened."""
+        from core.serving.encoder import load_encoder
+
+        self.sentiment = open_model(models.sentiment, engine)
+        self.entities = _optional(models.entities, engine)
+        self.encoder: Any = load_encoder(models.encoder, engine=engine) if models.encoder else None
+        encode = self.encoder.encode if self.encoder is not None else None
+        self.topics = Topics(_optional(models.topics, engine), described if encode else (), encode)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What its answers depend on."""
+        opened = (self.sentiment, self.entities, self.topics.predictor)
+        return [one.network.fingerprint for one in opened if one is not None]
+
+
+class Labeller:
+    """Labels batches of articles; made by ``open``. Safe for several threads."""
+
+    def __init__(
+        self, desks: dict[str, Desk | None], companies: AliasTable, further: "Sequence[DescribedTopic]" = ()
+    ) -> None:
+        """``desks``: by language, ``*`` for all that are not named; None where nothing is installed."""
+        self.desks, self.companies, self._further = desks, companies, tuple(further)
+
+    @classmethod
+    def open(cls, settings: FinanceSettings | None = None, engine: str = "onnx") -> "Labeller":
+        """With the shipped models, or those registered under their names, and the settings' companies and topics.
+
+        Raises InputError when there is no English sentiment model or the company table is bad.
+        """
+        settings = settings or finance_settings()
+        file = settings.companies_file.with_name("topics.toml")
+        further = read_topics(file) if file.is_file() else []
+        companies = AliasTable(read_companies(settings.companies_file), common_words())
+        desks: dict[str, Desk | None] = {"en": Desk(MODELS["en"], further, engine)}
+        try:
+            desks["*"] = Desk(MODELS["*"], (), engine)
+        except (InputError, MissingExtra):
+            desks["*"] = None
+        return cls(desks, companies, further)
+
+    @property
+    def version(self) -> str:
+        """Changes whenever another answer could be given."""
+        parts = [f"{name}:{one}" for name, desk in sorted(self.desks.items()) if desk for one in desk.fingerprints]
+        parts += [repr(self.companies.companies), repr(self._further)]
+        return "labels-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def label(self, articles: Sequence[Text]) -> list[Label]:
+        """One label for each article, in input order."""
+        spoken = [language_of(article.title, article.language) for article in articles]
+        found: list[Label | None] = [None] * len(articles)
+        by_desk: dict[str, list[int]] = {}
+        for row, language in enumerate(spoken):
+            by_desk.setdefault(language if language in self.desks else "*", []).append(row)
+        for name, rows in by_desk.items():
+            made = self._of_desk(self.desks.get(name), [articles[i] for i in rows], [spoken[i] for i in rows])
+            for row, label in zip(rows, made, strict=True):
+                found[row] = label
+        return [label for label in found if label is not None]
+
+    def _of_desk(self, desk: Desk | None, articles: Sequence[Text], spoken: Sequence[str]) -> list[Label]:
+        documents = [document_of(article) for article in articles]
+        mentions = [self.companies.find(document) for document in documents]
+        if desk is None:
+            return [
+                Label(
+                    UNLABELLED, dict(NO_OPINION), None, None, _plain_tags(found, NO_OPINION), None, language, "language"
+                )
+                for found, language in zip(mentions, spoken, strict=True)
+            ]
+        texts = [headline_of(article) for article in articles]
+        opinions = sentiment.of_texts(desk.sentiment, texts)
+        titles = [article.title for article in articles]
+        vectors = desk.encoder.encode(titles) if desk.encoder is not None else None
+        calls: list[TopicCall | None] = [None] * len(texts)
+        if vectors is not None or desk.topics.predictor is not None:
+            calls = desk.topics.of_texts(texts, vectors)  # type: ignore[arg-type]
+        tags = _tags(desk, documents, mentions, opinions)
+        return [
+            Label(
+                sentiment.best(opinion),
+                opinion,
+                call.topic if call else None,
+                call.probability if call else None,
+                tags[row],
+                vectors[row] if vectors is not None else None,
+                language,
+            )
+            for row, (opinion, call, language) in enumerate(zip(opinions, calls, spoken, strict=True))
+        ]
+
+
+def _tags(
+    desk: Desk,
+    documents: Sequence[str],
+    mentions: Sequence[Sequence[Mention]],
+    opinions: Sequence[dict[str, float]],
+) -> list[tuple[CompanyTag, ...]]:
+    """Sentiment toward each company, judged on the sentence that names it first; else that of the whole text."""
+    if desk.entities is None:
+        return [_plain_tags(found, opinion) for found, opinion in zip(mentions, opinions, strict=True)]
+    flat = [(row, mention) for row, found in enumerate(mentions) for mention in found]
+    sentences = [sentence_at(documents[row], mention.start) for row, mention in flat]
+    judged = sentiment.toward(desk.entities, sentences, [mention.alias for _, mention in flat])
+    tags: list[list[CompanyTag]] = [[] for _ in documents]
+    for (row, mention), opinion in zip(flat, judged, strict=True):
+        tags[row].append(_tag(mention, opinion))
+    return [tuple(found) for found in tags]
+
+
+def _plain_tags(found: Sequence[Mention], opinion: dict[str, float]) -> tuple[CompanyTag, ...]:
+    return tuple(_tag(mention, opinion) for mention in found)
+
+
+def _tag(mention: Mention, opinion: dict[str, float]) -> CompanyTag:
+    best = UNLABELLED if opinion is NO_OPINION else sentiment.best(opinion)
+    return CompanyTag(mention.code, mention.name, best, dict(opinion), mention.start, mention.end)
+
+
+def sentence_at(document: str, position: int) -> str:
+    """The sentence that holds a position."""
+    for match in _SENTENCE.finditer(document):
+        if match.start() <= position < match.end():
+            return match.group().strip()
+    return document[:SUMMARY_SHOWN]
+
+
+def open_model(reference: str | Path, engine: str) -> Any:
+    """A tuned model on the given engine. Raises InputError when there is none."""
+    from core.serving.predictor import load_predictor
+
+    return load_predictor(reference, engine=engine)
+
+
+def _optional(reference: str | Path | None, engine: str) -> Any | None:
+    if reference is None:
+        return None
+    try:
+        return open_model(reference, engine)
+    except InputError:
+        return None
+
+
+def score(texts: Sequence[str], labeller: Labeller | None = None) -> list[dict[str, Any]]:
+    """Labels of plain headlines, for ``headwater finance score``."""
+    made = (labeller or Labeller.open()).label([Plain(text) for text in texts])
+    return [{"text": text, **label.to_dict()} for text, label in zip(texts, made, strict=True)]
