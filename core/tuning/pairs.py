@@ -24,7 +24,7 @@ from core.tuning.training import Outcome, Report, arguments, optimisers, train, 
 Pair = str | tuple[str, ...]
 
 
-class _Module(InputModule):
+class EncoderModule(InputModule):
     """The shared TextEncoder in the shape sentence-transformers expects of a first module."""
 
     def __init__(self, built: Built, max_length: int) -> None:
@@ -107,10 +107,10 @@ def fit_matching(
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
-    module = _Module(built, recipe.training.max_length)
+    module = EncoderModule(built, recipe.training.max_length)
     model = SentenceTransformer(modules=[module])
     columns = [name for name in ("text", "positive", "negative") if name in train_rows]
-    rows = _dataset(train_rows[columns])
+    rows = dataset(train_rows[columns])
     if recipe.training.hard_negatives:
         rows = _mine(rows, model, recipe.training.hard_negatives)
     prompts = dict.fromkeys(rows.column_names, built.base.passage_prefix) | {"text": built.base.query_prefix}
@@ -154,9 +154,9 @@ def fit_ranking(
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 
     built.model.config.num_labels = 1
-    module = _Module(built, recipe.training.max_length)
+    module = EncoderModule(built, recipe.training.max_length)
     model = CrossEncoder(modules=[module], activation_fn=nn.Identity())
-    rows = _dataset(train_rows[["query", "document", "label"]])
+    rows = dataset(train_rows[["query", "document", "label"]])
     if frozen.frozen_blocks(built.model):
         module.remember_frozen(list(zip(rows["query"], rows["document"], strict=True)))
     trainer = with_light_checkpoints(CrossEncoderTrainer)(
@@ -263,7 +263,8 @@ class RankingEvaluator(BaseEvaluator):
         }
 
 
-def _dataset(frame: pd.DataFrame) -> Any:
+def dataset(frame: pd.DataFrame) -> Any:
+    """The columns in the form that the trainers read."""
     from datasets import Dataset
 
     return Dataset.from_dict({name: frame[name].tolist() for name in frame.columns})

@@ -98,6 +98,10 @@ class TrainingConfig(_Strict):
     head_start: Literal["probe", "random"] = Field(
         default="probe", description="classification: the head starts as a linear probe, or at random"
     )
+    objective: Literal["cross-entropy", "contrastive"] = Field(
+        default="cross-entropy",
+        description="classification: train head and encoder on labels, or first the encoder by contrast (few labels)",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False
     dropout: float | None = Field(default=None, ge=0, lt=1)

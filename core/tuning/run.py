@@ -42,7 +42,11 @@ def fit(recipe: Recipe, data: Dataset, work: Path, parent: Path | None = None, r
             f" {built.max_length - virtual} tokens at most{beside}; lower it."
         )
     parts = (data.train, data.validation)
-    if recipe.task == "classification":
+    if recipe.task == "classification" and recipe.training.objective == "contrastive":
+        from core.tuning import contrastive
+
+        outcome = contrastive.fit(built, recipe, *parts, data.labels, work, report)
+    elif recipe.task == "classification":
         from core.tuning import classification
 
         outcome = classification.fit(built, recipe, *parts, data.labels, work, report)
