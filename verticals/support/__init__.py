@@ -12,6 +12,12 @@ def _commands() -> Any:
     return support
 
 
+def _routes() -> Any:
+    from verticals.support.routes import router
+
+    return router()
+
+
 def _prepare(report: Callable[[str], None]) -> None:
     from verticals.support.opening import prepare
 
@@ -22,6 +28,7 @@ vertical = Vertical(
     name="support",
     summary="answers customers' questions with sources, or hands over",
     commands=_commands,
+    routes=_routes,
     dashboard="dashboards/support.py",
     port=8501,
     prepare=_prepare,

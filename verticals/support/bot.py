@@ -113,6 +113,7 @@ class Bot:
             **reply.detail,
             "question": case.question,
             "scope": round(case.judged.scope, 4),
+            "guess": case.guess.intent if case.guess else None,
             "index_version": case.knowledge.version,
             "stages_ms": {name: round(value, 2) for name, value in case.stages.items()},
         }
@@ -151,7 +152,7 @@ class Bot:
         at = self._stage(stages, "retrieval", at)
         sentence = max((one.best_sentence for one in extracts), default=0.0)
         signs = self.scope.signs(guess, vector, found, sentence)
-        judged = self.scope.judge(signs)
+        judged = self.scope.judge(signs, guess is not None)
         self._stage(stages, "scope", at)
         return Case(
             asked,
@@ -234,10 +235,11 @@ class Bot:
         return Reply(answer, "passage", intent, judged.passage, citations, detail=detail)
 
     def _clarify(self, case: Case) -> Reply | None:
-        if case.judged.scope < self.thresholds.scope or case.guess is None:
+        judged, guess = case.judged, case.guess
+        if judged.scope < self.thresholds.scope or (guess is None and judged.passage < _CLARIFY):
             return None
         offers: dict[str, str] = {}
-        for intent, probability in case.guess.ranked:
+        for intent, probability in guess.ranked if guess else ():
             template = self.templates.get(intent)
             if template is not None and probability >= _CLARIFY and (said := self._asks(template, case)):
                 offers.setdefault(said, intent)
@@ -246,10 +248,10 @@ class Bot:
         choices = tuple(offers)[:CHOICES]
         if len(choices) < 2:
             return None
-        confidence = max(case.judged.intent, case.judged.passage)
+        confidence = max(judged.intent, judged.passage)
         detail = {"source": "clarify", "intents": [offers[choice] for choice in choices]}
         answer = texts.says("clarify", case.question)
-        return Reply(answer, "clarify", case.guess.intent, confidence, choices=choices, detail=detail)
+        return Reply(answer, "clarify", guess.intent if guess else None, confidence, choices=choices, detail=detail)
 
     def _asks(self, template: Template, case: Case) -> str:
         """What an intent is offered as, if the reader may see a document that answers it."""

@@ -79,6 +79,41 @@ def chat(groups: tuple[str, ...]) -> None:
         history += [Turn("customer", text), Turn("agent", reply.answer)]
 
 
+@support.command()
+@click.option("--knowledge", type=click.Path(path_type=Path), help="An FAQ of your own: id, question, answer.")
+@click.option("--queries", type=click.Path(path_type=Path), help="Questions to it: question, id (blank: no answer).")
+@click.option("--precision", type=click.FloatRange(0.5, 1.0, min_open=True, max_open=True), help="For the dial.")
+@click.option("--first", default=300, show_default=True, help="Of BANKING77's test questions; 0 takes all.")
+@as_json
+def evaluate(knowledge: Path | None, queries: Path | None, precision: float | None, first: int, as_json: bool) -> None:
+    """Measure the bot: on your FAQ and questions to it, or on BANKING77 and CLINC150 where they are."""
+    from verticals.support.evaluation import evaluate_faq, evaluate_shipped
+    from verticals.support.settings import SupportSettings
+
+    if (knowledge is None) != (queries is None):
+        raise InputError("--knowledge and --queries go together: the FAQ, and the questions to it.")
+    if knowledge is not None and queries is not None:
+        result = evaluate_faq(knowledge, queries, SupportSettings(), precision)
+    else:
+        from core.settings import get_settings
+
+        result = evaluate_shipped(_bot(), get_settings().datasets, first or None)
+    emit(result, as_json, _evaluated)
+
+
+def _evaluated(result: dict[str, Any]) -> str:
+    share = "–" if result["precision"] is None else f"{result['precision']:.1%}"
+    lines = [f"answered {result['answered']} of {result['questions']}, {share} of them rightly"]
+    measured = {**result["retrieval"], **{k: v for k, v in result["intents"].items() if isinstance(v, dict)}}
+    if "out_of_scope" in result["intents"]:
+        measured["out of scope handed over"] = result["intents"]["out_of_scope"]["handoff"]
+    lines += [
+        f"{n:<26} {v['value']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for n, v in measured.items() if "low" in v
+    ]
+    latency = result["latency_ms"]
+    return "\n".join([*lines, f"latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"])
+
+
 @support.group()
 def index() -> None:
     """Versions of the index: list, roll back, compare."""
@@ -140,9 +175,9 @@ def _changes(rows: list[dict[str, Any]]) -> str:
 
 
 def _bot() -> "Bot":
-    from verticals.support.bot import Bot
+    from verticals.support.opening import open_default
 
-    return Bot.open()
+    return open_default()
 
 
 def _slots(pairs: tuple[str, ...]) -> dict[str, str]:

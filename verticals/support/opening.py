@@ -27,16 +27,20 @@ def open_encoder(settings: SupportSettings) -> QueryEncoder:
 
 
 def open_bot(
-    kind: "type[Bot]", settings: SupportSettings, annotated: Annotated | None, similar: SimilarCases | None
+    kind: "type[Bot]",
+    settings: SupportSettings,
+    annotated: Annotated | None,
+    similar: SimilarCases | None,
+    encoder: QueryEncoder | None = None,
 ) -> "Bot":
-    """What ``Bot.open`` does."""
+    """What ``Bot.open`` does; ``encoder`` is one that is open already."""
     from core.serving.predictor import load_predictor
     from verticals.support.generators import open_generator
     from verticals.support.rewrite import Rewriter
     from verticals.support.scope import Scope
     from verticals.support.templates import load_templates
 
-    retrieval = Retrieval(settings.index, open_encoder(settings), _reranker(settings))
+    retrieval = Retrieval(settings.index, encoder or open_encoder(settings), _reranker(settings))
     intents = Intents(load_predictor(settings.intents, engine=settings.engine)) if settings.intents else None
     scope = Scope.load(settings.scope)
     generator = open_generator(settings)
@@ -51,6 +55,16 @@ def open_bot(
         similar,
         Rewriter(generator) if generator else None,
     )
+
+
+def open_default(settings: SupportSettings | None = None) -> "Bot":
+    """The bot as it is served: the knowledge read in if nothing is there yet, annotated answers from the database."""
+    from verticals.support.bot import Bot
+
+    settings = settings or SupportSettings()
+    if Versions(settings.index).current() is None:
+        prepare(settings=settings)
+    return Bot.open(settings)
 
 
 def _reranker(settings: SupportSettings) -> Any:

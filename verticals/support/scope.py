@@ -62,8 +62,10 @@ class Scope:
     thresholds: Mapping[str, float]
     fitted: Mapping[str, Any]
 
-    def judge(self, values: Mapping[str, float]) -> Judgement:
-        """Chances by the signs of one question."""
+    def judge(self, values: Mapping[str, float], guessed: bool = True) -> Judgement:
+        """Chances by the signs of one question. Without an intent model the passages alone say what is in scope."""
+        if not guessed:
+            return Judgement(1.0, 0.0, self.passage(values))
         return Judgement(self.scope(values), self.intent(values), self.passage(values))
 
     def signs(

@@ -15,7 +15,7 @@ from verticals.support.scope import FEATURES, Logistic, Scope
 PROTOTYPES = 4  # an intent is asked in a few ways
 OUTSIDE_SHARE = 0.3  # of questions that come in, by weight: what a help desk sees is not what a data set holds
 ACCEPTED = 0.97  # of questions in scope, so that 95% of those to come pass
-_PASSAGE_SIGNS = ("nearest", "domain", "energy", "semantic", "lexical", "sentence", "score_gap")
+_PASSAGE_SIGNS = ("semantic", "lexical", "sentence", "score_gap")  # must hold for knowledge about anything
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ class SupportSettings(BaseSettings):
 
     ``intents`` is a tuned classifier (folder, name or name@alias) and ``scope`` the model fitted to its scores;
     ``precision`` is the share of right answers wanted among those given; ``rewriter`` is empty (quote as it is),
-    ``smollm2``, or the address of an OpenAI-compatible endpoint.
+    ``smollm2``, or the address of an OpenAI-compatible endpoint. ``role_groups`` says which groups' documents a role
+    may read over REST; an admin may read all.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADWATER_SUPPORT_", extra="forbid")
@@ -29,6 +30,9 @@ class SupportSettings(BaseSettings):
     intents: str = "banking-intents"
     engine: str = "onnx"
     precision: float = Field(default=0.95, gt=0.5, lt=1.0)
+    role_groups: dict[str, tuple[str, ...]] = Field(
+        default={"agent": ("public", "agents"), "analyst": ("public",), "product": ("public",)}
+    )
     annotated_similarity: float = Field(default=0.9, gt=0.0, le=1.0)
     passages: int = Field(default=5, ge=1, le=50)
     keep_versions: int = Field(default=5, ge=2, le=100)
