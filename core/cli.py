@@ -16,7 +16,12 @@ from core import cli_text
 from core.errors import InputError
 
 # Commands whose module is imported only when one of them is called or listed.
-_LATER = {"api": "core.cli_serve", "keys": "core.cli_serve", "worker": "core.cli_operations"}
+_LATER = {
+    "api": "core.cli_serve",
+    "keys": "core.cli_serve",
+    "up": "core.cli_operations",
+    "worker": "core.cli_operations",
+}
 
 
 class _Group(click.Group):

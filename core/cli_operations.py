@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from core.cli import as_json, emit
+from core.errors import InputError
 
 
 @click.command()
@@ -45,6 +46,72 @@ def worker(once: bool, show_status: bool, beat: Path | None, as_json: bool) -> N
         logging.shutdown()
         os._exit(code)  # a job's thread would keep the process; what it did not commit is left to the next run
     raise click.exceptions.Exit(code)
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Start everything, wait until healthy, print the status as JSON, stop.")
+@click.option("--only", multiple=True, metavar="APPLICATION", help="Leave out the other applications; repeatable.")
+@click.option(
+    "--port", "ports", multiple=True, metavar="NAME=PORT", help="Another port, as in support=9501 or api=9000."
+)
+def up(check: bool, only: tuple[str, ...], ports: tuple[str, ...]) -> None:
+    """Run everything that is installed, under one supervisor, until Ctrl-C."""
+    import json
+
+    from core.operations.plan import UpSettings, make_plan
+    from core.operations.up import Supervisor
+    from core.settings import get_settings
+
+    settings, up_settings = get_settings(), UpSettings()
+    given = {**up_settings.ports, **dict(_port(text) for text in ports)}
+    up_settings = up_settings.model_copy(update={"ports": given})
+    running = Supervisor(make_plan(settings, up_settings, only), settings, up_settings, _tell)
+    running.check()
+    stop, at_once = threading.Event(), threading.Event()
+
+    def interrupt(*_: Any) -> None:
+        if stop.is_set():
+            at_once.set()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        running.start(stop)
+        if not check and not stop.is_set():
+            for name, url in running.urls().items():
+                click.echo(f"  {name:<20} {url}", err=True)
+            click.echo("everything is running; Ctrl-C stops it." if running.healthy else _problem(running), err=True)
+            while not stop.wait(0.5) and not running.over:
+                pass
+        status = running.to_dict()
+    finally:
+        if not check:
+            click.echo("stopping …", err=True)
+        running.stop(at_once)
+    if check:
+        emit(status, True, json.dumps)
+        raise click.exceptions.Exit(0 if status["healthy"] else 1)
+    failed = any(child.state == "failed" for child in running.children.values())
+    raise click.exceptions.Exit(1 if failed else 0)
+
+
+def _problem(running: Any) -> str:
+    names = [name for name, child in running.children.items() if child.state != "healthy"]
+    names += [f"{name} (left out)" for name in running.plan.broken]
+    names += [f"{name} (not prepared)" for name, one in running.prepared.items() if not one.ok]
+    return f"not everything is well: {', '.join(names)}; see above. Ctrl-C stops what runs."
+
+
+def _port(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not name or not number.isdigit() or not 0 < int(number) < 65536:
+        raise InputError(f"--port {text!r}: write it as NAME=PORT with a port from 1 to 65535.")
+    return name, int(number)
+
+
+def _tell(name: str, line: str) -> None:
+    click.echo(f"{name}: {line}", err=True)
 
 
 def _worker_text(found: dict[str, Any]) -> str:

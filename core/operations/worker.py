@@ -70,6 +70,7 @@ class Worker:
         self.lease = lease or Lease(engine, seconds=self._settings.lease_s, clock=clock)
         self._engine, self._ledger = engine, Ledger(engine)
         self._running: set[Key] = set()
+        self._failing: set[Key] = set()
         self._changed = threading.Condition()
 
     @property
@@ -209,9 +210,13 @@ class Worker:
                 except LeaseLost:
                     raise
                 except (Exception, SystemExit) as error:
-                    _log.error("%s.%s failed: %s at %s", vertical, name, type(error).__name__, _where(error))
+                    # Once is an error to look at; the same again and again would only hide the next one.
+                    level = logging.WARNING if key in self._failing else logging.ERROR
+                    self._failing.add(key)
+                    _log.log(level, "%s.%s failed: %s at %s", vertical, name, type(error).__name__, _where(error))
                     self._ledger.failed(vertical, name, self._clock(), time.monotonic() - began, error)
                     return False
+                self._failing.discard(key)
                 self._ledger.succeeded(vertical, name, self._clock(), time.monotonic() - began)
                 return True
         finally:
