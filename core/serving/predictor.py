@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from core.serving.runner import CHUNK, Item, Runner
 from core.serving.tokens import LongTexts
 from core.settings import PROJECT_ROOT, get_settings
 from core.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from core.evaluation.explanations import Explanation
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,35 @@ class Predictor:
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Uncalibrated logits [n, classes], in input order."""
         return self._encoder.run(texts, pairs, self.network.query_prefix).values
+
+    def explain(self, text: str, label: str | None = None, gradients: bool = True) -> "Explanation":
+        """Which words speak for ``label`` (the predicted one unless given). Single-label classification of one text.
+
+        ``gradients`` adds integrated gradients to leaving words out; they need the weights in PyTorch.
+        """
+        from scipy.special import log_softmax
+
+        from core.evaluation import explanations
+
+        self._require("classification", "explain")
+        if self.recipe.data.multi_label:
+            raise InputError(f"{self.folder}: explain is for models that give one label.")
+        if label is not None and label not in self.labels:
+            raise InputError(f"{self.folder}: the model does not know the label {label!r}.")
+        said = self.predict([text])[0]
+        name = label or str(said.label)
+        target = self.labels.index(name)
+        spans = explanations.split_words(text)
+        by_occlusion = explanations.occlusion(lambda ts: log_softmax(self.logits(ts), axis=1)[:, target], text, spans)
+        by_gradient = None
+        if gradients:
+            loaded, prefix = self.loaded, self.network.query_prefix
+            moved = [(start + len(prefix), end + len(prefix)) for start, end in spans]
+            length = self.recipe.training.max_length
+            by_gradient = explanations.integrated_gradients(
+                loaded.model, loaded.tokenizer, prefix + text, moved, target, length
+            )
+        return explanations.explain(text, name, said.probabilities[name], by_occlusion, by_gradient, spans)
 
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
         """Relevance probability of each (query, document), [n]. Ranking only."""
