@@ -1,5 +1,33 @@
 """Recommend: a recommender that understands items by their text and ranks them by behaviour."""
 
+from collections.abc import Callable
+from typing import Any
+
 from core.vertical import Vertical
 
-vertical = Vertical(name="recommend", summary="scores candidates for a user by text and behaviour, with reasons")
+
+def _commands() -> Any:
+    from verticals.recommend.commands import recommend
+
+    return recommend
+
+
+def _tables() -> Any:
+    from verticals.recommend.tables import metadata
+
+    return metadata
+
+
+def _prepare(report: Callable[[str], None]) -> None:
+    from verticals.recommend.prepare import prepare
+
+    prepare(report)
+
+
+vertical = Vertical(
+    name="recommend",
+    summary="scores candidates for a user by text and behaviour, with reasons",
+    commands=_commands,
+    tables=_tables,
+    prepare=_prepare,
+)

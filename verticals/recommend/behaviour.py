@@ -47,7 +47,8 @@ class EventColumns(BaseModel):
 class Events:
     """What happened, oldest first: ``frame`` has ``COLUMNS``, ``file`` and ``row``; ``event`` is one of ``KINDS``.
 
-    ``shown`` [impression, user, item, position, clicked, time] lists what was on the screen, where that was logged.
+    ``shown`` [impression, user, item, position, clicked, propensity, time] lists what was on the screen, where that
+    was logged.
     """
 
     frame: pd.DataFrame
@@ -174,7 +175,7 @@ def _kinds(path: Path, rows: Sequence[int], column: str, given: Sequence[Any], o
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
     """One row an item of an impression: from whole lists beside an event, or from one row an item."""
-    wanted = ["impression", "user", "item", "position", "clicked", "time"]
+    wanted = ["impression", "user", "item", "position", "clicked", "propensity", "time"]
     parts = []
     listed = frame[frame["impression"].notna()].assign(clicked=lambda f: f["event"].notna())
     if "impressions" in frame:
@@ -187,6 +188,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
             exploded = named.explode("shown")
             exploded["position"] = exploded.groupby(level=0).cumcount() + 1.0
             exploded["clicked"] = exploded["shown"] == exploded["item"]
+            exploded["propensity"] = np.nan  # the event's own says nothing of its neighbours
             parts.append(exploded.drop(columns="item").rename(columns={"shown": "item"})[wanted])
             listed = listed[~listed.index.isin(whole.index)]
     if not listed.empty:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from verticals.recommend.candidates import Source, seen_mask, top_k
@@ -69,9 +70,16 @@ class Hybrid:
 
     def score_features(self, histories: Histories, features: Float32, candidates: Ints | None = None) -> Float32:
         """As ``score``, from features made before: what a change of weights costs."""
+        return self.parts(histories, features, candidates)[0]
+
+    def parts(
+        self, histories: Histories, features: Float32, candidates: Ints | None = None
+    ) -> tuple[Float32, Float32, NDArray[np.bool_]]:
+        """The scores, the blend's scores, and where LambdaMART gave the score; all [m, c]."""
         blended = self.blend.score(features)
+        treed = np.zeros(blended.shape, dtype=bool)
         if self.ranker is None:
-            return blended
+            return blended, blended, treed
         items = np.arange(histories.n_items) if candidates is None else candidates
         seen = seen_mask(histories)[:, items]
         chosen, _ = top_k(blended, self.shortlist, seen)
@@ -79,7 +87,8 @@ class Hybrid:
         # The short list comes first; beyond it the blend decides, in one scale without a gap that means something.
         below = blended - blended.max(axis=1, keepdims=True) + scores.min(axis=1, keepdims=True) - 1
         np.put_along_axis(below, chosen, scores, axis=1)
-        return below
+        np.put_along_axis(treed, chosen, True, axis=1)
+        return below, blended, treed
 
     def recommend(self, histories: Histories, k: int = 50, exclude_seen: bool = True) -> tuple[Ints, Float32]:
         """The k best items of each user, best first: item numbers and scores [m, k]; -inf where none is left."""
@@ -161,6 +170,28 @@ def fit_hybrid(
     if config.ranker == "lambdamart" or (config.ranker == "auto" and has_lightgbm()):
         ranker = _fit_trees(Hybrid(inner, blend, None, config.shortlist), earlier, later, learning, config)
     return Hybrid(fitted(histories), blend, ranker, config.shortlist)
+
+
+def fit_newcomers(
+    items: Items, histories: Histories, vectors: Float32 | None, config: HybridConfig, known: int = 2
+) -> Blend:
+    """A blend for users of whom little is known, by the names of the hybrid's features.
+
+    Fitted as the blend, but of each training history only the last ``known`` events are shown to the features, so that
+    weights move to what still says something: text, popularity, freshness.
+    """
+    earlier, later = hold_out(histories, config.inner_fraction)
+    made = standard_sources(items, vectors, earlier, config.ease_l2)
+    inner = make_features(items, earlier, [one for one in made if one.name not in config.without])
+    learning = np.flatnonzero([new.size > 0 for new in later])
+    return _fit_blend(inner, last_events(earlier, known), later, learning, config)
+
+
+def last_events(given: Histories, count: int) -> Histories:
+    """Only the last ``count`` events of each history."""
+    kept = given.ages < count
+    starts = np.concatenate([[0], np.cumsum(np.minimum(given.lengths, count))]).astype(np.int64)
+    return Histories(starts, given.items[kept], given.times[kept], given.strengths[kept], given.n_items)
 
 
 def _fit_blend(inner: Features, earlier: Histories, later: list[Ints], users: Ints, config: HybridConfig) -> Blend:
