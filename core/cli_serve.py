@@ -14,12 +14,12 @@ ROLES = ("agent", "analyst", "product", "admin")  # those of core.api.keys, whic
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 8000 unless given, 0 for a free one.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API until Ctrl-C: models, embeddings, and the routes of installed applications."""
-    from core.api.config import ApiSettings
+    from core.api.config import read_config
     from core.api.serve import serve
     from core.settings import get_settings
 
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    serve(get_settings(), ApiSettings(**given), ready=lambda url: click.echo(f"API on {url}", err=True))
+    serve(get_settings(), read_config(**given), ready=lambda url: click.echo(f"API on {url}", err=True))
 
 
 @click.group()

@@ -10,7 +10,7 @@ from core import vertical as contract
 from core.api import health, openapi, problems, routes
 from core.api.access import Access, require
 from core.api.catalogue import Catalogue
-from core.api.config import ApiSettings
+from core.api.config import ApiSettings, rate_of, read_config
 from core.api.keys import Keys
 from core.api.logs import logger, where
 from core.api.metrics import Metrics
@@ -31,7 +31,7 @@ def create_app(
 
     A vertical that cannot be loaded is left out, and ``/readyz`` says why.
     """
-    settings, config = settings or get_settings(), config or ApiSettings()
+    settings, config = settings or get_settings(), config or read_config()
     keys = Keys.open(settings)
     pool = Pool(catalogue or Catalogue(settings), config)
 
@@ -52,7 +52,7 @@ def create_app(
         app.include_router(router, tags=[name], dependencies=[Depends(require())])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     # The last one added is the outermost.
-    app.add_middleware(Limits, rate=config.rate, storage=config.rate_storage, body_limit=config.body_limit)
+    app.add_middleware(Limits, rate=rate_of(config.rate), storage=config.rate_storage, body_limit=config.body_limit)
     app.add_middleware(Around, metrics=app.state.metrics)
     return app
 

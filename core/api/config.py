@@ -1,7 +1,12 @@
 """What can be set about the API, by HEADWATER_API_* environment variables or options of ``headwater api``."""
 
-from pydantic import Field
+from typing import Any
+
+from limits import RateLimitItem, parse
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import InputError
 
 MAX_TEXTS = 256
 MAX_CHARACTERS = 20_000
@@ -27,3 +32,23 @@ class ApiSettings(BaseSettings):
     queue: int = Field(1024, ge=MAX_TEXTS, description="Texts of one model that may wait; more are refused with 503.")
     deadline_s: float = Field(10, gt=0, description="An answer that takes longer becomes a 503.")
     stop_timeout_s: int = Field(30, ge=0, description="How long requests under way may go on after a stop.")
+
+
+def read_config(**given: Any) -> ApiSettings:
+    """The settings, ``given`` ones before the environment's. Raises InputError naming the variable that is wrong."""
+    try:
+        config = ApiSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"HEADWATER_API_{first['loc'][0]}".upper()
+        raise InputError(f"{name}: {first['msg']}.") from None
+    rate_of(config.rate)
+    return config
+
+
+def rate_of(text: str) -> RateLimitItem:
+    """The rate a setting means. Raises InputError."""
+    try:
+        return parse(text)
+    except ValueError:
+        raise InputError(f"HEADWATER_API_RATE: {text!r} is no rate; write for example 20/second.") from None

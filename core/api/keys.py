@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Engine, MetaData, String, Table, insert, select, update
+from sqlalchemy import Column, Engine, String, Table, insert, select, update
 
 from core.errors import InputError
 from core.operations.database import UtcDateTime, open_database
+from core.operations.tables import metadata
 from core.settings import Settings
 
 ROLES = ("agent", "analyst", "product", "admin")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"hw_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
-metadata = MetaData()
 api_keys = Table(
     "api_keys",
     metadata,

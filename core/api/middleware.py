@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 from starlette.exceptions import HTTPException
@@ -17,7 +17,6 @@ from core.api.access import identify
 from core.api.logs import logger, where
 from core.api.metrics import Metrics
 from core.api.problems import Unavailable, problem, retry_after
-from core.errors import InputError
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = (
@@ -90,9 +89,9 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Limits:
     """Before a body is read: who calls (under /v1 somebody must be known), how often, and how much may come."""
 
-    def __init__(self, app: ASGIApp, rate: str, storage: str, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, rate: RateLimitItem, storage: str, body_limit: int) -> None:
         self.app, self.body_limit = app, body_limit
-        self.item = rate_of(rate)
+        self.item = rate
         self.limiter = SlidingWindowCounterRateLimiter(storage_from_string(storage))  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,11 +131,3 @@ class Limits:
             return message
 
         await self.app(scope, take, send)
-
-
-def rate_of(text: str) -> RateLimitItem:
-    """The rate a setting means. Raises InputError."""
-    try:
-        return parse(text)
-    except ValueError:
-        raise InputError(f"HEADWATER_API_RATE: {text!r} is no rate; write for example 20/second.") from None

@@ -19,7 +19,20 @@ from core.settings import Settings
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, for which a stop that was asked for is a success; a second signal does not wait."""
+    """uvicorn's server, for which a stop that was asked for is a success; a second Ctrl-C does not wait.
+
+    ``ready`` is called once requests are answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,27 +75,24 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(settings: Settings, config: ApiSettings, ready: Callable[[str], None] | None = None) -> None:
+def serve(settings: Settings, config: ApiSettings, ready: Callable[[str], None] = lambda url: None) -> None:
     """Answer until told to stop (SIGINT or SIGTERM); requests under way are answered first.
 
-    ``ready`` is called with the URL once the socket is bound.
+    ``ready`` is called with the URL once requests are answered.
     """
     check_bind(config.host, Keys.open(settings))
     configure()
     app = create_app(settings, config=config)
     bound = listen(config.host, config.port)
-    server = Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # The peer's address decides about limits; a header anybody can write must not.
-            proxy_headers=False,
-            timeout_graceful_shutdown=config.stop_timeout_s,
-        )
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    url = f"http://{host}:{bound.getsockname()[1]}"
+    options = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # The peer's address decides about limits; a header anybody can write must not.
+        proxy_headers=False,
+        timeout_graceful_shutdown=config.stop_timeout_s,
     )
-    if ready is not None:
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        ready(f"http://{host}:{bound.getsockname()[1]}")
-    server.run(sockets=[bound])
+    Server(options, lambda: ready(url)).run(sockets=[bound])

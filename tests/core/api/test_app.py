@@ -15,9 +15,8 @@ from pydantic import BaseModel
 
 from core.api import logs
 from core.api.app import create_app
-from core.api.config import ApiSettings
+from core.api.config import ApiSettings, rate_of
 from core.api.events import event, stream
-from core.api.middleware import rate_of
 from core.api.texts import _SUSPECT
 from core.errors import InputError, MissingExtra
 from core.settings import get_settings
