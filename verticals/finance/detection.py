@@ -24,8 +24,9 @@ FEEDS = timedelta(days=28)  # over which a subject's sources are told
 CLOCK_SLACK = timedelta(hours=1)
 EVIDENCE = 8
 
-# A rule, the hourly counts of one subject, and times: one observation for each, from what was known by then alone.
-Observe = Callable[[Rule, Series, Sequence[datetime]], Sequence[Observation]]
+# A rule, the hourly counts of one subject, times, and since when there are records: one observation for each time,
+# from what was known by then alone.
+Observe = Callable[[Rule, Series, Sequence[datetime], datetime | None], Sequence[Observation]]
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ def detect(engine: Engine, book: RuleBook, watched: Sequence[Watched], observe: 
     times = due_times(max(since, now - CATCH_UP), now)
     if not times:
         return Detected()
-    seen = list(_observed(engine, book, watched, observe, times))
-    changed = _evaluate(engine, book, seen)
+    seen = list(observed(engine, book, watched, observe, times))
+    changed = advance(engine, book, seen)
     with engine.begin() as connection:
         store.mark(connection, MARK, times[-1], {"at": now.isoformat(), "subjects": len(seen)})
     return Detected(len(times), len(seen), tuple(changed))
@@ -86,10 +87,12 @@ def due_times(since: datetime, now: datetime) -> list[datetime]:
 Seen = tuple[Target, list[Observation]]
 
 
-def _observed(
+def observed(
     engine: Engine, book: RuleBook, watched: Sequence[Watched], observe: Observe, times: Sequence[datetime]
 ) -> Iterable[Seen]:
+    """What every enabled rule sees of every subject in its scope, at each of the times."""
     counts = series(engine, times[0] - HISTORY, times[-1])
+    begun = min((hour for hours in counts.values() for hour in hours), default=None)
     down = {one.id: _down_since(one) for one in watched if one.enabled}
     feeds = _feeds(engine, times[-1])
     for rule in book.rules:
@@ -106,7 +109,7 @@ def _observed(
             shares = feeds.get((scope, subject), {})
             target = Target(rule, subject or "all", _labels(rule, shares))
             try:
-                found = list(observe(rule, hours, times))
+                found = list(observe(rule, hours, times, begun))
             except Exception as error:  # one series that cannot be judged must not hide the others
                 _log.exception("rule %s on %s cannot be judged", rule.id, subject or "all")
                 why = f"{type(error).__name__}: {error}"[:300]
@@ -115,7 +118,7 @@ def _observed(
             yield target, [_with_evidence(engine, rule, subject, seen) for seen in found]
 
 
-def _evaluate(engine: Engine, book: RuleBook, seen: Sequence[Seen]) -> list[tuple[Target, Step]]:
+def advance(engine: Engine, book: RuleBook, seen: Sequence[Seen]) -> list[tuple[Target, Step]]:
     """In the order of time. Alerts that are at rest and stay so are left out: nothing of them would change."""
     known = states(engine)
     by_time: dict[datetime, list[tuple[Target, Observation]]] = defaultdict(list)

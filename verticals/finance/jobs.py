@@ -1,7 +1,7 @@
 """What the worker runs for the monitor; each job is short, and running one again does no harm."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from threading import Lock
 from typing import Any
 
 from core.vertical import Job, Process
@@ -11,12 +11,17 @@ from verticals.finance.settings import finance_settings
 def jobs() -> Sequence[Job]:
     """The stages with the seconds between two runs of each."""
 
-    @cache
+    lock = Lock()
+    made: list[Any] = []
+
     def monitor() -> Any:
         from verticals.finance.monitor import Monitor, open_store
 
-        settings = finance_settings()
-        return Monitor(open_store(settings), settings)
+        with lock:
+            if not made:
+                settings = finance_settings()
+                made.append(Monitor(open_store(settings), settings))
+        return made[0]
 
     def stage(name: str) -> Callable[[], None]:
         def run() -> None:

@@ -1,6 +1,9 @@
 """The rule book in force: the latest that was saved, else the shipped file; and the receivers of the settings."""
 
+import json
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,3 +92,34 @@ def save(engine: Engine, text: str, author: str, now: datetime, comment: str = "
     with engine.begin() as connection:
         made = connection.execute(insert(tables.rulebooks).values(**values).returning(tables.rulebooks.c.id))
         return int(made.scalar_one())
+
+
+_TABLE = re.compile(r"^[ \t]*\[\[?[^\]\n]+\]\]?[ \t]*(#.*)?$", re.MULTILINE)
+
+
+def changed(text: str, rule: str, values: Mapping[str, Any]) -> str:
+    """The text of a book with some fields of one rule set; everything else, comments too, stays as it is written.
+
+    Raises InputError when there is no such rule.
+    """
+    if not values:
+        return text
+    heads = list(_TABLE.finditer(text))
+    for place, head in enumerate(heads):
+        end = heads[place + 1].start() if place + 1 < len(heads) else len(text)
+        block = text[head.end() : end]
+        named = re.search(r"^[ \t]*id[ \t]*=[ \t]*[\"']([^\"'\n]*)[\"']", block, re.MULTILINE)
+        if "rules" in head[0] and named is not None and named[1] == rule:
+            for name, value in values.items():
+                block = _set(block, name, value)
+            return text[: head.end()] + block + text[end:]
+    raise InputError(f"there is no rule {rule!r} in the book.")
+
+
+def _set(block: str, name: str, value: Any) -> str:
+    line = f"{name} = {json.dumps(value)}"  # of strings, numbers and booleans JSON and TOML have the same spelling
+    written = re.compile(rf"^([ \t]*){re.escape(name)}[ \t]*=[^\n#]*?([ \t]*#[^\n]*)?$", re.MULTILINE)
+    if written.search(block):
+        return written.sub(lambda match: f"{match[1]}{line}{match[2] or ''}", block, count=1)
+    identity = re.compile(r"^[ \t]*id[ \t]*=[^\n]*$", re.MULTILINE)
+    return identity.sub(lambda match: f"{match[0]}\n{line}", block, count=1)

@@ -6,28 +6,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from verticals.finance import tables, watch
 from verticals.finance.articles import WINDOW, Article, Deduplicated, Known, KnownArticle, deduplicate
 from verticals.finance.fetching.items import Item
 from verticals.finance.fetching.poll import PollResult
+from verticals.finance.retries import retrying
 
 T = TypeVar("T")
-_ATTEMPTS = 10
 _CHUNK = 500  # values in one IN (…)
 _KNOWN = ("key", "source", "title_print", "text_print", "signature", "time", "published")
-
-
-def retrying(change: Callable[[], T]) -> T:
-    """Run a read-then-write again when another process stored the same thing in between."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            return change()
-        except IntegrityError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Row, delete, func, insert, or_, select, update
 from core.errors import InputError
 from verticals.finance import tables
 from verticals.finance.fetching.poll import PollReport
+from verticals.finance.retries import retrying
 from verticals.finance.settings import FinanceSettings
 from verticals.finance.sources import Source, SourceState, read_rows, read_source
 
@@ -83,18 +84,21 @@ def register(engine: Engine, settings: FinanceSettings, now: datetime) -> int:
     rows = read_rows(path)
     for row in rows:
         _parsed(row, f"{path}: source {row.get('id')!r}", path.parent, settings)
-    table, added = tables.sources, 0
-    with engine.begin() as connection:
-        known = {r.id: r for r in connection.execute(select(table.c.id, table.c.row))}
-        for row in rows:
-            plain = json.loads(json.dumps(row))
-            if row["id"] not in known:
-                values = _values(plain, path.parent, now)
-                connection.execute(insert(table).values(**values))
-                added += 1
-            elif known[row["id"]].row != plain:
-                connection.execute(update(table).where(table.c.id == row["id"]).values(row=plain))
-    return added
+
+    def once() -> int:
+        table, added = tables.sources, 0
+        with engine.begin() as connection:
+            known = {r.id: r for r in connection.execute(select(table.c.id, table.c.row))}
+            for row in rows:
+                plain = json.loads(json.dumps(row))
+                if row["id"] not in known:
+                    connection.execute(insert(table).values(**_values(plain, path.parent, now)))
+                    added += 1
+                elif known[row["id"]].row != plain:
+                    connection.execute(update(table).where(table.c.id == row["id"]).values(row=plain))
+        return added
+
+    return retrying(once)  # several processes of a fresh start do this at the same moment
 
 
 def _values(row: dict[str, Any], folder: Path, now: datetime) -> dict[str, Any]:
