@@ -106,7 +106,7 @@ def measure(collection: Collection, encoder: Cached, resamples: int = 1000) -> d
     encoder.prepare([query for query, _ in collection.queries])
     encoder.prepare(collection.texts(), passages=True)
     index = HybridIndex.build(collection.documents, encoder)
-    values = {name: _values(index, collection.queries, how) for name, how in SYSTEMS.items()}
+    values = {name: values_of(index, collection.queries, how) for name, how in SYSTEMS.items()}
     values["fitted"], weights = _fitted(index, collection)
     gain = values["fitted"][:, 1] - values["semantic"][:, 1]
     return {
@@ -123,7 +123,7 @@ def measure(collection: Collection, encoder: Cached, resamples: int = 1000) -> d
     }
 
 
-def _values(index: HybridIndex, queries: Sequence[Query], how: Fusion) -> np.ndarray:
+def values_of(index: HybridIndex, queries: Sequence[Query], how: Fusion) -> np.ndarray:
     """[q, 3]: what METRICS names, of each query; a document after the first 100 counts as not found."""
     result = np.zeros((len(queries), len(METRICS)))
     for number, (query, right) in enumerate(queries):
@@ -148,7 +148,7 @@ def _fitted(index: HybridIndex, collection: Collection) -> tuple[np.ndarray, lis
             continue
         how = index.fit_weight(others).fusion
         weights.append(how.weight)
-        values[fold == number] = _values(index, mine, how)
+        values[fold == number] = values_of(index, mine, how)
     return values, weights
 
 

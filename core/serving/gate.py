@@ -34,6 +34,7 @@ class Gate:
     pairs: Sequence[str] | None = None
     prefix: str = ""
     limits: dict[str, float] = field(default_factory=dict)
+    truth: np.ndarray | None = None  # class numbers, where the rows have labels
 
     def __post_init__(self) -> None:
         if not self.texts:
@@ -47,7 +48,8 @@ class Gate:
         """The same on evenly spread rows, for finding out what is sensitive."""
         step = max(1, len(self.texts) // count)
         pairs = None if self.pairs is None else self.pairs[::step][:count]
-        return Gate(self.texts[::step][:count], self.judge, pairs, self.prefix, self.limits)
+        truth = None if self.truth is None else self.truth[::step][:count]
+        return Gate(self.texts[::step][:count], self.judge, pairs, self.prefix, self.limits, truth)
 
 
 def classification_gate(
@@ -64,7 +66,7 @@ def classification_gate(
         macro = f1_score(truth, called, average="macro", zero_division=0)
         return {"f1_micro" if multi else "accuracy": float(first), "f1_macro": float(macro)}
 
-    return Gate(texts, _no_metric_lost(metrics), pairs, prefix, {"largest_loss": LARGEST_LOSS})
+    return Gate(texts, _no_metric_lost(metrics), pairs, prefix, {"largest_loss": LARGEST_LOSS}, truth)
 
 
 def ranking_gate(queries: Sequence[str], documents: Sequence[str], grades: np.ndarray) -> Gate:
@@ -94,14 +96,39 @@ def vectors_gate(texts: Sequence[str], prefix: str = "") -> Gate:
     return Gate(texts, judge, None, prefix, {"lowest_cosine": LOWEST_COSINE})
 
 
+def retrieval_gate(
+    queries: Sequence[str], passages: Sequence[str], query_prefix: str = "", passage_prefix: str = ""
+) -> Gate:
+    """Mean reciprocal rank at 10 of each query's own passage among all different ones, by cosine.
+
+    What vectors are for: a small turn of all of them costs nothing, and this shows what does.
+    """
+    different = {passage: number for number, passage in enumerate(dict.fromkeys(passages))}
+    own = np.array([different[passage] for passage in passages])
+    count = len(queries)
+
+    def metrics(vectors: np.ndarray) -> dict[str, float]:
+        scores = vectors[:count] @ vectors[count:].T
+        mine = scores[np.arange(count), own]
+        ranks = (scores >= mine[:, None]).sum(1)  # a tie counts against it
+        return {"mrr@10": float(np.where(ranks <= 10, 1 / ranks, 0.0).mean())}
+
+    texts = [*(query_prefix + query for query in queries), *(passage_prefix + passage for passage in different)]
+    return Gate(texts, _no_metric_lost(metrics, classes=False), None, "", {"largest_loss": LARGEST_LOSS})
+
+
 def _no_metric_lost(
     metrics: Callable[[np.ndarray], dict[str, float]],
+    classes: bool = True,
 ) -> Callable[[np.ndarray, np.ndarray], Verdict]:
     def judge(exact: np.ndarray, candidate: np.ndarray) -> Verdict:
         before, after = metrics(exact), metrics(candidate)
         losses = {f"{name}_loss": before[name] - after[name] for name in before}
-        agreeing = float((exact.argmax(1) == candidate.argmax(1)).mean()) if exact.shape[1] > 1 else None
-        figures = {**after, **losses, **({} if agreeing is None else {"agreement": agreeing})}
+        figures = {**after, **losses}
+        if not classes:
+            figures["cosine_mean"] = float((exact * candidate).sum(1).mean())
+        elif exact.shape[1] > 1:
+            figures["agreement"] = float((exact.argmax(1) == candidate.argmax(1)).mean())
         return Verdict(max(losses.values()) <= LARGEST_LOSS + 1e-9, figures)
 
     return judge

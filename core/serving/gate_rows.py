@@ -1,12 +1,11 @@
 """The validation rows of an int8 export, read from a file in the shape the model's task needs."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.serving.gate import Gate, classification_gate, ranking_gate, vectors_gate
+from core.serving.gate import Gate, classification_gate, ranking_gate, retrieval_gate, vectors_gate
 from core.serving.network import Network
 
 
@@ -15,7 +14,8 @@ def read_gate(
 ) -> Gate:
     """Rows of ``path`` for the network's task; columns are the recipe's unless ``text`` or ``label`` name others.
 
-    A backbone, which has no task, needs a column of texts only. Raises InputError naming file, row and column.
+    A backbone, which has no task, needs a column of texts; with ``label`` naming a column of what each text should
+    find, it is judged by finding it. Raises InputError naming file, row and column.
     """
     from core.data.readers import read
     from core.data.sources import Columns, Source
@@ -23,7 +23,7 @@ def read_gate(
 
     source = Source(path=path, format=format)
     if not (network.folder / "recipe.toml").is_file():
-        return vectors_gate(_texts(source, text or "text"), network.query_prefix)
+        return _backbone_rows(source, network, text or "text", label)
     recipe = Recipe.load(network.folder / "recipe.toml")
     names = {"classification": ("text", "label"), "matching": ("text", "positive"), "ranking": ("query", "label")}
     if recipe.task not in names:
@@ -38,7 +38,7 @@ def read_gate(
             f"{path} has no row with both {first} and {second}; the int8 export needs some to be judged on."
         )
     if recipe.task == "matching":
-        return vectors_gate(list(dict.fromkeys([*rows["text"], *rows["positive"]])), network.query_prefix)
+        return retrieval_gate(list(rows["text"]), list(rows["positive"]), network.query_prefix, network.passage_prefix)
     if recipe.task == "ranking":
         return ranking_gate(list(rows["query"]), list(rows["document"]), rows["label"].to_numpy(dtype=float))
     from core.evaluation.judge import targets
@@ -49,10 +49,17 @@ def read_gate(
     return classification_gate(list(rows["text"]), truth, pairs, network.query_prefix)
 
 
-def _texts(source: Any, column: str) -> Sequence[str]:
+def _backbone_rows(source: Any, network: Network, text: str, found: str | None) -> Gate:
     from core.data.formats import find_format
 
     reader = find_format(source)
-    column = reader.columns.text if reader.columns else column
-    cells = reader.read(source, [column]).columns[column]
-    return [str(cell) for cell in cells if cell is not None and str(cell).strip()]
+    text = reader.columns.text if reader.columns else text
+    names = [text, *([found] if found else [])]
+    columns = reader.read(source, names).columns
+    rows = [
+        row for row in zip(*(columns[name] for name in names), strict=True) if all(str(c or "").strip() for c in row)
+    ]
+    texts = [str(row[0]) for row in rows]
+    if found is None or not rows:
+        return vectors_gate(texts, network.query_prefix)
+    return retrieval_gate(texts, [str(row[1]) for row in rows], network.query_prefix, network.passage_prefix)

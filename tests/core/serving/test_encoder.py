@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -114,16 +113,14 @@ def test_a_cache_is_asked_first(backbone: Path, tmp_path: Path, monkeypatch: pyt
     assert len(asked) == 2
 
 
-def test_a_tuned_matching_model(make_recipe: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_tuned_matching_model(made_model: Callable[..., Path]) -> None:
     from core.serving.predictor import load_predictor
-    from core.workflow import tune
 
-    tuned = tune(make_recipe("lora", "matching", training={"max_steps": 4}), register=False)
-    assert tuned is not None
-    encoder = load_encoder(tuned.path)
+    folder = made_model("lora", "matching")
+    encoder = load_encoder(folder)
     assert encoder.dimension == 32
-    np.testing.assert_allclose(encoder.encode(TEXTS), load_predictor(tuned.path).encode(TEXTS), atol=1e-6)
-    fast = load_encoder(tuned.path, engine="onnx")
+    np.testing.assert_allclose(encoder.encode(TEXTS), load_predictor(folder).encode(TEXTS), atol=1e-6)
+    fast = load_encoder(folder, engine="onnx")
     np.testing.assert_allclose(fast.encode(TEXTS), encoder.encode(TEXTS), atol=2e-6)
 
 

@@ -12,38 +12,17 @@ from core.errors import InputError
 from core.serving.export import export
 from core.serving.files import best_candidates, predict_file, predict_rows
 from core.serving.predictor import Predictor, load_predictor
-from core.settings import Settings
 from core.tuning import artifact, predict
 
 TEXTS = ["rain and storm", "bank loan of the market", "goal", "a very old match is on today"]
-
-
-@pytest.fixture(scope="module")
-def tune(make_recipe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Tune a tiny model once for the module; returns its folder."""
-    from core.workflow import tune as run
-
-    done: dict[str, Path] = {}
-
-    def folder(method: str = "lora", kind: str = "classification", **changes: Any) -> Path:
-        key = repr((method, kind, changes))
-        if key not in done:
-            settings = Settings(var=tmp_path_factory.mktemp("var"))
-            changes = {"training": {"max_steps": 4}, **changes}
-            tuned = run(make_recipe(method, kind, **changes), register=False, settings=settings)
-            assert tuned is not None
-            done[key] = tuned.path
-        return done[key]
-
-    return folder
 
 
 def _logits(loaded: artifact.Loaded) -> np.ndarray:
     return predict.class_logits(loaded.model, loaded.tokenizer, loaded.base, loaded.recipe, TEXTS)
 
 
-def test_single_label(tune: Callable[..., Path]) -> None:
-    predictor = load_predictor(tune())
+def test_single_label(made_model: Callable[..., Path]) -> None:
+    predictor = load_predictor(made_model())
     found = predictor.predict(TEXTS)
     logits = predictor.logits(TEXTS) / predictor.temperature
     expected = torch.softmax(torch.from_numpy(logits), 1).numpy()
@@ -57,8 +36,8 @@ def test_single_label(tune: Callable[..., Path]) -> None:
     assert [p.label for p in predictor.predict(TEXTS[::-1])] == [p.label for p in found][::-1]
 
 
-def test_multi_label(tune: Callable[..., Path]) -> None:
-    predictor = load_predictor(tune("full", "multi-label"))
+def test_multi_label(made_model: Callable[..., Path]) -> None:
+    predictor = load_predictor(made_model("full", "multi-label"))
     for one in predictor.predict(TEXTS):
         chosen = {label for label, p in one.probabilities.items() if p >= 0.5}
         assert isinstance(one.label, list)
@@ -67,41 +46,41 @@ def test_multi_label(tune: Callable[..., Path]) -> None:
         assert one.probability == pytest.approx(sure)
 
 
-def test_pairs(tune: Callable[..., Path]) -> None:
-    predictor = load_predictor(tune("full", "pairs"))
+def test_pairs(made_model: Callable[..., Path]) -> None:
+    predictor = load_predictor(made_model("full", "pairs"))
     one, other = predictor.logits([TEXTS[0]] * 2, ["snow cloud", "bank loan"])
     assert np.abs(one - other).max() > 1e-4
 
 
-def test_the_other_tasks(tune: Callable[..., Path]) -> None:
-    ranking = load_predictor(tune("lora", "ranking"))
+def test_the_other_tasks(made_model: Callable[..., Path]) -> None:
+    ranking = load_predictor(made_model("lora", "ranking"))
     scores = ranking.score(["rain"] * 2, ["storm", "loan"])
     assert ((scores > 0) & (scores < 1)).all()
-    matching = load_predictor(tune("lora", "matching"))
+    matching = load_predictor(made_model("lora", "matching"))
     np.testing.assert_allclose(np.linalg.norm(matching.encode(TEXTS), axis=1), 1, atol=1e-5)
     ranked = best_candidates(matching, TEXTS, ["storm", "loan", "goal"], k=2)
     for line in ranked:
         assert len(line) == 2
         assert line[0][1] >= line[1][1]
-    generation = load_predictor(tune("lora", "generation"))
+    generation = load_predictor(made_model("lora", "generation"))
     replies = generation.reply(["topic of rain ?"], max_new_tokens=5)
     assert len(replies) == 1
     assert isinstance(replies[0], str)
 
 
-def test_a_call_for_another_task_is_refused(tune: Callable[..., Path]) -> None:
-    predictor = load_predictor(tune())
+def test_a_call_for_another_task_is_refused(made_model: Callable[..., Path]) -> None:
+    predictor = load_predictor(made_model())
     for call in (predictor.encode, predictor.reply, lambda texts: predictor.score(texts, texts)):
         with pytest.raises(InputError, match="tuned for classification"):
             call(TEXTS)
-    matching = load_predictor(tune("lora", "matching"))
+    matching = load_predictor(made_model("lora", "matching"))
     with pytest.raises(InputError, match="--candidates"):
         predict_rows(matching, TEXTS)
 
 
 @pytest.mark.parametrize("method", ["lora", "adalora", "ia3"])
-def test_merged_predicts_as_unmerged(tune: Callable[..., Path], method: str) -> None:
-    folder = tune(method)
+def test_merged_predicts_as_unmerged(made_model: Callable[..., Path], method: str) -> None:
+    folder = made_model(method)
     loaded = artifact.load(folder)
     before = _logits(loaded)
     artifact.merge(loaded.model, loaded.recipe)
@@ -110,9 +89,9 @@ def test_merged_predicts_as_unmerged(tune: Callable[..., Path], method: str) -> 
     np.testing.assert_allclose(Predictor(folder).logits(TEXTS), before, rtol=0, atol=1e-5)
 
 
-def test_merge_when_saved(tune: Callable[..., Path]) -> None:
-    apart = tune("lora", training={"max_steps": 4, "learning_rate": 1e-3})
-    merged = tune("lora", training={"max_steps": 4, "learning_rate": 1e-3}, options={"merge": True})
+def test_merge_when_saved(made_model: Callable[..., Path]) -> None:
+    apart = made_model("lora")
+    merged = made_model("lora", options={"merge": True})
     assert (merged / "model" / "config.json").is_file()
     assert not (merged / "adapter").exists()
     np.testing.assert_allclose(
@@ -122,12 +101,12 @@ def test_merge_when_saved(tune: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("method", ["full", "top-layers", "head", "bitfit", "lora", "adalora", "ia3"])
 def test_an_export_loads_with_transformers_and_predicts_the_same(
-    tune: Callable[..., Path], tmp_path: Path, method: str
+    made_model: Callable[..., Path], tmp_path: Path, method: str
 ) -> None:
     from safetensors.torch import load_file
     from transformers import AutoModel, AutoTokenizer
 
-    source = tune(method)
+    source = made_model(method)
     out = export(source, tmp_path / "out")
     expected = load_predictor(source).logits(TEXTS)
     np.testing.assert_allclose(load_predictor(out).logits(TEXTS), expected, rtol=0, atol=1e-5)
@@ -149,9 +128,9 @@ def test_an_export_loads_with_transformers_and_predicts_the_same(
 
 
 @pytest.mark.parametrize("method", ["adapter", "prompt", "prefix", "p-tuning"])
-def test_what_cannot_be_merged_is_not_exported(tune: Callable[..., Path], tmp_path: Path, method: str) -> None:
+def test_what_cannot_be_merged_is_not_exported(made_model: Callable[..., Path], tmp_path: Path, method: str) -> None:
     with pytest.raises(InputError, match=f"'{method}' cannot be merged"):
-        export(tune(method), tmp_path / "out")
+        export(made_model(method), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir() if p.name != "var"] == []
 
 
@@ -165,9 +144,9 @@ def test_merging_is_refused_before_the_training(make_recipe: Callable[..., Any],
     assert not (tmp_path / "work").exists()
 
 
-def test_an_export_has_no_need_of_its_parent(tune: Callable[..., Path], tmp_path: Path) -> None:
-    first = tune("lora")
-    second = tune("lora", start_from=str(first))
+def test_an_export_has_no_need_of_its_parent(made_model: Callable[..., Path], tmp_path: Path) -> None:
+    first = made_model("lora")
+    second = made_model("lora", start_from=str(first))
     out = export(second, tmp_path / "out")
     assert not (out / "parent").exists()
     np.testing.assert_allclose(
@@ -176,11 +155,11 @@ def test_an_export_has_no_need_of_its_parent(tune: Callable[..., Path], tmp_path
 
 
 def test_a_file_keeps_its_rows_and_is_written_whole(
-    tune: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pandas as pd
 
-    predictor = load_predictor(tune())
+    predictor = load_predictor(made_model())
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "rain", "n": 1}\n{"n": 2}\n{"text": "loan", "more": "x"}\n')
     assert predict_file(predictor, source, out) == 3
@@ -204,13 +183,13 @@ def test_a_file_keeps_its_rows_and_is_written_whole(
 
 
 def test_the_backbone_must_be_the_one_it_was_tuned_on(
-    tune: Callable[..., Path], tmp_path: Path, tiny_bert: Path
+    made_model: Callable[..., Path], tmp_path: Path, tiny_bert: Path
 ) -> None:
     import shutil
 
     from transformers import BertModel
 
-    folder = Path(shutil.copytree(tune("head"), tmp_path / "copy"))
+    folder = Path(shutil.copytree(made_model("head"), tmp_path / "copy"))
     other = Path(shutil.copytree(tiny_bert, tmp_path / "other"))
     model = BertModel.from_pretrained(other)
     with torch.no_grad():

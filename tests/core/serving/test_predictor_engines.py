@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,24 +18,12 @@ TEXTS = ["rain and storm", "bank loan of the market", "goal", "a very old match 
 LONG = " ".join(["rain storm wind cloud"] * 30)
 
 
-@pytest.fixture
-def tune(make_recipe: Callable[..., Any]) -> Callable[..., Path]:
-    from core.workflow import tune as run
-
-    def folder(method: str, kind: str = "classification") -> Path:
-        tuned = run(make_recipe(method, kind, training={"max_steps": 2}), register=False)
-        assert tuned is not None
-        return tuned.path
-
-    return folder
-
-
 @pytest.mark.parametrize(
     ("method", "kind"),
     [("lora", "classification"), ("full", "pairs"), ("adapter", "classification"), ("lora", "ranking")],
 )
-def test_onnx_says_what_torch_says(tune: Callable[..., Path], method: str, kind: str) -> None:
-    folder = tune(method, kind)
+def test_onnx_says_what_torch_says(made_model: Callable[..., Path], method: str, kind: str) -> None:
+    folder = made_model(method, kind)
     exact, fast = load_predictor(folder, engine="torch"), load_predictor(folder, engine="onnx")
     pairs = None if kind == "classification" else TEXTS[::-1]
     np.testing.assert_allclose(fast.logits(TEXTS, pairs), exact.logits(TEXTS, pairs), rtol=0, atol=1e-5)
@@ -70,10 +57,12 @@ def test_a_cut_text_is_said_to_be_cut(tiny_model: Path) -> None:
     assert np.abs(one - two).max() > 1e-4
 
 
-def test_weights_that_are_changed_are_not_served_by_the_old_export(tune: Callable[..., Path]) -> None:
+def test_weights_that_are_changed_are_not_served_by_the_old_export(
+    made_model: Callable[..., Path], tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file, save_file
 
-    folder = tune("lora")
+    folder = Path(shutil.copytree(made_model("lora"), tmp_path / "copy"))
     before = load_predictor(folder, engine="onnx").logits(TEXTS)
     file = folder / "adapter" / "weights.safetensors"
     save_file({name: value + 0.5 for name, value in load_file(file).items()}, file)
@@ -82,8 +71,8 @@ def test_weights_that_are_changed_are_not_served_by_the_old_export(tune: Callabl
     assert np.abs(after - before).max() > 0.01
 
 
-def test_a_generation_model_has_only_torch(tune: Callable[..., Path]) -> None:
-    folder = tune("lora", "generation")
+def test_a_generation_model_has_only_torch(made_model: Callable[..., Path]) -> None:
+    folder = made_model("lora", "generation")
     predictor = load_predictor(folder)
     assert predictor.engine == "torch"
     assert len(predictor.reply(["topic of rain ?"], max_new_tokens=2)) == 1
@@ -94,7 +83,7 @@ def test_a_generation_model_has_only_torch(tune: Callable[..., Path]) -> None:
 
 
 def test_an_export_carries_its_engine(
-    tiny_model: Path, tables: Path, tmp_path: Path, private_var: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, tables: Path, tmp_path: Path, private_var: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     expected = load_predictor(tiny_model, engine="torch").logits(TEXTS)
     for engine, options, tolerance in (
@@ -103,7 +92,7 @@ def test_an_export_carries_its_engine(
     ):
         out = tmp_path / engine
         assert main(["models", "export", str(tiny_model), str(out), "--engine", engine, *options, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
+        told = json.loads(capfd.readouterr().out)
         assert told["folder"] == str(out)
         assert told["engine"]["engine"] == engine
         shutil.rmtree(private_var / "cache")

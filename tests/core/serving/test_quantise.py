@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from core.errors import InputError
 from core.serving import engine_store, quantise
 from core.serving.encoder import find_network, load_encoder
-from core.serving.gate import Gate, Verdict, classification_gate, ranking_gate, vectors_gate
+from core.serving.gate import Gate, Verdict, classification_gate, ranking_gate, retrieval_gate, vectors_gate
 from core.serving.gate_rows import read_gate
 from core.serving.opening import export_engine
 from core.serving.predictor import load_predictor
@@ -107,19 +106,22 @@ def test_the_gates() -> None:
     good, bad = np.array([[3.0], [2], [1]]), np.array([[1.0], [2], [3]])
     assert ranking.judge(good, good).passed
     assert ranking.judge(good, bad).figures["ndcg@10_loss"] == pytest.approx(0.5)
+    pairs = retrieval_gate(["q1", "q2"], ["a", "b"], "query: ", "passage: ")
+    assert list(pairs.texts) == ["query: q1", "query: q2", "passage: a", "passage: b"]
+    found = np.array([[1.0, 0], [0, 1], [1, 0], [0, 1]])
+    assert pairs.judge(found, found).figures["mrr@10"] == 1.0
+    assert pairs.judge(found, found[[1, 0, 2, 3]]).figures["mrr@10_loss"] == pytest.approx(0.5)
+    assert not pairs.judge(found, np.ones((4, 2))).passed  # what cannot tell passages apart finds nothing
     with pytest.raises(InputError, match="no rows"):
         vectors_gate([])
 
 
 @pytest.mark.parametrize("kind", ["multi-label", "pairs", "matching", "ranking"])
-def test_rows_are_read_for_every_task(make_recipe: Callable[..., Any], tables: Path, kind: str) -> None:
-    from core.workflow import tune
-
-    tuned = tune(make_recipe("head", kind, training={"max_steps": 1}), register=False)
-    assert tuned is not None
-    network = find_network(tuned.path)
+def test_rows_are_read_for_every_task(made_model: Callable[..., Path], tables: Path, kind: str) -> None:
+    folder = made_model("lora" if kind == "matching" else "head", kind)
+    network = find_network(folder)
     gate = read_gate(network, tables / f"{kind}-test.csv")
-    exact = load_predictor(tuned.path, engine="torch")._runner
+    exact = load_predictor(folder, engine="torch")._runner
     assert exact is not None
     reference = gate.results(exact)
     assert len(reference) == len(gate.texts) > 0
@@ -129,6 +131,9 @@ def test_rows_are_read_for_every_task(make_recipe: Callable[..., Any], tables: P
 def test_rows_of_a_backbone_need_only_texts(tiny_bert: Path, tables: Path, tmp_path: Path) -> None:
     network = find_network(tiny_bert)
     assert len(read_gate(network, tables / "classification.csv").texts) == 30
+    with_answers = read_gate(network, tables / "matching.csv", label="positive")
+    assert with_answers.limits == {"largest_loss": 0.004}
+    assert len(with_answers.texts) == 60
     (tmp_path / "empty.csv").write_text("text\n")
     with pytest.raises(InputError):
         read_gate(network, tmp_path / "empty.csv")
