@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 
 from core import vertical as contract
 from core.api import health, openapi, problems, routes
@@ -52,7 +53,12 @@ def create_app(
         app.include_router(router, tags=[name], dependencies=[Depends(require())])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     # The last one added is the outermost.
-    app.add_middleware(Limits, rate=rate_of(config.rate), storage=config.rate_storage, body_limit=config.body_limit)
+    own_limits = {
+        found.path: limit
+        for found in iter_route_contexts(app.routes)
+        if found.path and (limit := getattr(found, "max_body_size", None)) is not None
+    }
+    app.add_middleware(Limits, rate_of(config.rate), config.rate_storage, config.body_limit, own_limits)
     app.add_middleware(Around, metrics=app.state.metrics)
     return app
 
@@ -78,7 +84,8 @@ def _router(vertical: contract.Vertical) -> APIRouter | None:
     router: Any = vertical.routes() if vertical.routes is not None else None
     if router is None:
         return None
-    outside = [route.path for route in router.routes if not f"{route.path}/".startswith(f"/v1/{vertical.name}/")]
+    own = f"/v1/{vertical.name}/"
+    outside = [found.path for found in iter_route_contexts(router.routes) if not f"{found.path}/".startswith(own)]
     if outside:
         raise InputError(f"{outside[0]} is not under /v1/{vertical.name}; give the router that prefix.")
     return router

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from limits import RateLimitItem
@@ -67,7 +67,7 @@ class Around:
                 await problem(500, detail, number)(scope, receive, answer)
         finally:
             seconds = self.clock() - begun
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _template(scope)
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self.metrics.observe(method, route, status, seconds)
             caller = state.get("caller")
@@ -83,14 +83,25 @@ class Around:
             )
 
 
+def _template(scope: Scope) -> str:
+    """The route's path as it was declared, prefixes of the routers around it included."""
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    return getattr(context, "path", None) or getattr(scope.get("route"), "path", None) or "unmatched"
+
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 class Limits:
-    """Before a body is read: who calls (under /v1 somebody must be known), how often, and how much may come."""
+    """Before a body is read: who calls (under /v1 somebody must be known), how often, and how much may come.
 
-    def __init__(self, app: ASGIApp, rate: RateLimitItem, storage: str, body_limit: int) -> None:
-        self.app, self.body_limit = app, body_limit
+    ``own_limits``: bytes by path, for routes without parameters in it that say ``max_body_size`` (uploads).
+    """
+
+    def __init__(
+        self, app: ASGIApp, rate: RateLimitItem, storage: str, body_limit: int, own_limits: Mapping[str, int]
+    ) -> None:
+        self.app, self.body_limit, self.own_limits = app, body_limit, own_limits
         self.item = rate
         self.limiter = SlidingWindowCounterRateLimiter(storage_from_string(storage))  # type: ignore[arg-type]
 
@@ -115,9 +126,10 @@ class Limits:
                 detail = "Send a valid key as: Authorization: Bearer KEY."
                 await problem(401, detail, number, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
                 return
-        too_large = f"The body is larger than {self.body_limit:,} bytes; send less at a time."
+        most = self.own_limits.get(scope["path"], self.body_limit)
+        too_large = f"The body is larger than {most:,} bytes; send less at a time."
         length = connection.headers.get("content-length", "")
-        if length.isdigit() and (len(length) > 18 or int(length) > self.body_limit):
+        if length.isdigit() and (len(length) > 18 or int(length) > most):
             await problem(413, too_large, number, {"Connection": "close"})(scope, receive, send)
             return
         come = 0
@@ -126,7 +138,7 @@ class Limits:
             nonlocal come
             message = await receive()
             come += len(message.get("body", b""))
-            if come > self.body_limit:
+            if come > most:
                 raise HTTPException(413, too_large, {"Connection": "close"})
             return message
 

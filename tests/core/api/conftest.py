@@ -35,8 +35,9 @@ def models_folder(tiny_model: Path, make_recipe: Callable[..., Any], tmp_path_fa
 
 
 @pytest.fixture
-def catalogue(models_folder: Path) -> Catalogue:
-    return Catalogue(get_settings(), models_folder)
+def catalogue(tmp_path: Path) -> Catalogue:
+    """No models but backbones; test files that need some say so (they take seconds to tune)."""
+    return Catalogue(get_settings(), tmp_path / "none")
 
 
 @pytest.fixture

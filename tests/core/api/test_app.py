@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -58,6 +58,13 @@ def _routes() -> APIRouter:
 
         return stream(pieces())
 
+    @router.post("/upload", max_body_size=5000)
+    async def upload(request: Request) -> int:
+        return len(await request.body())
+
+    inner = APIRouter(prefix="/inner")
+    inner.add_api_route("/{what}", lambda what: what)
+    router.include_router(inner)
     return router
 
 
@@ -186,6 +193,7 @@ def test_a_nul_in_the_address(desk: TestClient) -> None:
     assert desk.get("/v1/models?x=%FF%FE").status_code == 200
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.recursive(st.text() | st.floats(allow_nan=False, allow_infinity=False), lambda inner: st.lists(inner)))
 def test_what_is_not_looked_through_is_clean(value: Any) -> None:
     body = json.dumps({"anything": value}).encode()
@@ -208,6 +216,12 @@ def test_bodies_are_bounded(make_client: MakeClient) -> None:
     for content in (b"".join(pieces(100_000)), pieces(100)):
         answer = client.post("/v1/desk/notes", content=content, headers=headers)
         assert answer.status_code == 413 and answer.headers["content-type"] == "application/problem+json"
+    # A route that says so takes more, and no more than that.
+    assert client.post("/v1/desk/upload", content=b"a" * 5000).json() == 5000
+    for content in (b"a" * 5001, pieces(100)):
+        answer = client.post("/v1/desk/upload", content=content)
+        assert answer.status_code == 413 and answer.headers["content-type"] == "application/problem+json"
+        assert "5,000" in answer.json()["detail"]
     long = {"Content-Length": "9" * 5000, **headers}
     assert client.post("/v1/desk/notes", content=pieces(1), headers=long).status_code == 413
 
@@ -279,9 +293,11 @@ def test_metrics_know_routes_not_paths(desk: TestClient) -> None:
     desk.get("/v1/desk/fails/input")
     desk.get("/v1/desk/fails/ours")
     desk.request("BREW", "/nothing")
+    desk.get("/v1/desk/inner/x")
     text = desk.get("/metrics").text
     assert 'headwater_requests_total{method="GET",route="/v1/desk/fails/{what}",status="422"} 1.0' in text
     assert 'headwater_requests_total{method="GET",route="/v1/desk/fails/{what}",status="500"} 1.0' in text
+    assert 'headwater_requests_total{method="GET",route="/v1/desk/inner/{what}",status="200"} 1.0' in text
     assert 'headwater_requests_total{method="OTHER",route="unmatched",status="404"} 1.0' in text
     assert 'headwater_request_seconds_count{method="GET",route="/v1/desk/fails/{what}"} 2.0' in text
 
@@ -295,6 +311,7 @@ def test_events(desk: TestClient) -> None:
     assert "Kowalska" not in failed
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text())
 def test_an_event_is_one_line_of_data(text: str) -> None:
     made = event("x", {"text": text}).decode()

@@ -8,6 +8,7 @@ what its HTTP parser says is looked at, too.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ from core.settings import get_settings
 from core.vertical import installed
 
 EXAMPLES = 8
+
+
+@pytest.fixture
+def catalogue(models_folder: Path) -> Catalogue:
+    return Catalogue(get_settings(), models_folder)
 
 
 @pytest.fixture

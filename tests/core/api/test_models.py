@@ -21,6 +21,11 @@ TEXTS = ["rain and storm", "bank loan of the market", "goal"]
 MakeClient = Callable[..., TestClient]
 
 
+@pytest.fixture
+def catalogue(models_folder: Path) -> Catalogue:
+    return Catalogue(get_settings(), models_folder)
+
+
 def test_what_there_is(client: TestClient) -> None:
     rows = {row["name"]: row for row in client.get("/v1/models").json()["models"]}
     assert rows["topics"] == {
