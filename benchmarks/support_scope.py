@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.support_data import Outside, banking, clinc
 from core.settings import get_settings
 from verticals.support.intents import Intents
-from verticals.support.opening import ingest_paths, open_encoder
-from verticals.support.retrieval import Retrieval
+from verticals.support.opening import ingest_paths
+from verticals.support.retrieval import QueryEncoder, Retrieval
 from verticals.support.scope_fitting import Labelled, fit_scope
 from verticals.support.settings import SupportSettings
 from verticals.support.templates import load_templates
@@ -17,6 +17,8 @@ from verticals.support.templates import load_templates
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ingest the shipped knowledge into a folder of its own, fit, and write the model."""
+    from core.serving.embedding_cache import EmbeddingCache
+    from core.serving.encoder import load_encoder
     from core.serving.predictor import load_predictor
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.support_scope", description=__doc__)
@@ -24,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, help="take every n-th row only, about so many of each kind: a quick try")
     chosen = parser.parse_args(arguments)
     settings = SupportSettings(index=get_settings().cache / "support-scope-index")
-    encoder = open_encoder(settings)
+    kept = EmbeddingCache(get_settings().cache / "support-scope.sqlite")  # an interrupted fit goes on
+    encoder = QueryEncoder(load_encoder(settings.encoder, engine=settings.engine, cache=kept))
     ingest_paths([settings.knowledge], settings, encoder)
     retrieval = Retrieval(settings.index, encoder)
     intents = Intents(load_predictor(settings.intents, engine=settings.engine))
@@ -32,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outside = clinc(get_settings().datasets)
     if chosen.rows:
         trained = Labelled(_some(trained.texts, chosen.rows), _some(trained.intents, chosen.rows))
-        outside = Outside(_some(outside.train, chosen.rows), _some(outside.validation, chosen.rows), [])
+        outside = Outside(_some(outside.train, chosen.rows), _some(outside.validation, chosen.rows), [], outside.near)
     articles = {name: one.articles for name, one in load_templates(settings.templates).items()}
-    scope = fit_scope(intents, retrieval, trained, held_out, outside.train, outside.validation, articles)
+    scope = fit_scope(intents, retrieval, trained, held_out, outside.train, outside.validation, outside.near, articles)
     scope.save(chosen.out)
     print(
         json.dumps(

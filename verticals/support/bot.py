@@ -151,7 +151,8 @@ class Bot:
         extracts = [extract(vector, one, knowledge) for one in found]
         at = self._stage(stages, "retrieval", at)
         sentence = max((one.best_sentence for one in extracts), default=0.0)
-        signs = self.scope.signs(guess, vector, found, sentence)
+        template = self.templates.get(guess.intent) if guess else None
+        signs = self.scope.signs(guess, vector, found, sentence, template.articles if template else ())
         judged = self.scope.judge(signs, guess is not None)
         self._stage(stages, "scope", at)
         return Case(
@@ -219,7 +220,8 @@ class Bot:
 
     def _from_passages(self, case: Case) -> Reply | None:
         judged = case.judged
-        if not case.extracts or judged.scope < self.thresholds.scope or judged.passage < self.thresholds.passage:
+        # Not asked whether it is in scope: that knows the intents, and the knowledge base holds more than they ask for.
+        if not case.extracts or judged.passage < self.thresholds.passage:
             return None
         best, *others = case.extracts
         near = [one for one in others if one.citation.document == best.citation.document]

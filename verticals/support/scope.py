@@ -6,7 +6,7 @@ a linear direction between the domain and other domains, and how well the knowle
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from verticals.support.retrieval import Found
 
 FEATURES = (
     *("probability", "margin", "energy", "nearest", "agrees", "domain"),
-    *("semantic", "lexical", "sentence", "score_gap"),
+    *("semantic", "lexical", "sentence", "score_gap", "supported"),
 )
 _CLIP = 1e-6
 
@@ -69,9 +69,18 @@ class Scope:
         return Judgement(self.scope(values), self.intent(values), self.passage(values))
 
     def signs(
-        self, guess: IntentGuess | None, vector: np.ndarray, found: list[Found], sentence: float
+        self,
+        guess: IntentGuess | None,
+        vector: np.ndarray,
+        found: list[Found],
+        sentence: float,
+        articles: Sequence[str] = (),
     ) -> dict[str, float]:
-        """FEATURES of a question: its guess, its vector [d], the passages found, its nearest sentence (cosine)."""
+        """FEATURES of a question: its guess, its vector [d], the passages found, its nearest sentence (cosine).
+
+        ``articles`` are those that the guessed intent's template cites: whether search finds one of them by itself
+        is a second opinion on the intent (``supported``: one over its rank).
+        """
         near = self.prototypes.astype(np.float32) @ vector
         best = int(np.argmax(near))
         agrees = guess is not None and self.prototype_intents[best] == guess.intent
@@ -81,6 +90,7 @@ class Scope:
             "agrees": float(agrees),
             "domain": float(self.direction.astype(np.float32) @ vector + self.direction_bias),
             **retrieval_signs(found, sentence),
+            "supported": next((1 / n for n, one in enumerate(found, 1) if one.document.id in articles), 0.0),
         }
 
     def save(self, folder: Path) -> None:

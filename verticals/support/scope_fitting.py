@@ -13,7 +13,8 @@ from verticals.support.retrieval import Found, Retrieval
 from verticals.support.scope import FEATURES, Logistic, Scope
 
 PROTOTYPES = 4  # an intent is asked in a few ways
-OUTSIDE_SHARE = 0.3  # of questions that come in, by weight: what a help desk sees is not what a data set holds
+# Of the questions that come in, by weight: what a help desk sees is not what a data set holds.
+OUTSIDE_SHARE, NEAR_SHARE = 0.25, 0.1
 ACCEPTED = 0.97  # of questions in scope, so that 95% of those to come pass
 _PASSAGE_SIGNS = ("semantic", "lexical", "sentence", "score_gap")  # must hold for knowledge about anything
 
@@ -42,6 +43,7 @@ def fit_scope(
     held_out: Labelled,
     outside_trained: Sequence[str],
     outside_held_out: Sequence[str],
+    near: Sequence[str],
     articles: Mapping[str, Sequence[str]],
     groups: Sequence[str] = ("public",),
     precision: float = 0.95,
@@ -49,7 +51,8 @@ def fit_scope(
 ) -> Scope:
     """Prototypes and the direction come from the first rows of either kind, the calibrated models from the second.
 
-    ``articles`` names the documents that answer an intent. Raises InputError with fewer than 100 held-out rows.
+    ``near`` are questions of the domain that no intent covers: no template is right for them. ``articles`` names the
+    documents that answer an intent. Raises InputError with fewer than 100 held-out rows of a kind.
     """
     if min(len(held_out.texts), len(outside_held_out)) < 100:
         raise InputError("a scope model needs at least 100 held-out questions of each kind.")
@@ -59,24 +62,25 @@ def fit_scope(
     direction, bias = _direction(inside, outside)
     blank = Logistic((), (), 0.0)
     draft = Scope(prototypes, names, direction, bias, blank, blank, blank, {}, {})
-    seen_in = observe(draft, intents, retrieval, held_out.texts, groups)
-    seen_out = observe(draft, intents, retrieval, outside_held_out, groups)
+    seen_in = observe(draft, intents, retrieval, held_out.texts, groups, articles)
+    seen_out = observe(draft, intents, retrieval, outside_held_out, groups, articles)
+    seen_near = observe(draft, intents, retrieval, near, groups, articles)
+    count, foreign, other = len(held_out.texts), len(outside_held_out), len(near)
+    share = count / (1 - OUTSIDE_SHARE - NEAR_SHARE)
     weights = np.concatenate(
         [
-            np.ones(len(held_out.texts)),
-            np.full(
-                len(outside_held_out), len(held_out.texts) / len(outside_held_out) * OUTSIDE_SHARE / (1 - OUTSIDE_SHARE)
-            ),
+            np.ones(count),
+            np.full(foreign, share * OUTSIDE_SHARE / foreign),
+            np.full(other, share * NEAR_SHARE / max(other, 1)),
         ]
     )
-    signs = np.vstack([seen_in.signs, seen_out.signs])
-    none = np.zeros(len(outside_held_out), bool)
-    belongs = np.concatenate([np.ones(len(held_out.texts), bool), none])
-    named = np.array([g.intent == t for g, t in zip(seen_in.guesses, held_out.intents, strict=True)])
-    told = np.array([d in articles.get(t, ()) for d, t in zip(seen_in.documents, held_out.intents, strict=True)])
-    scope = _logistic(signs, belongs, weights, FEATURES)
-    intent = _logistic(signs, np.concatenate([named, none]), weights, FEATURES)
-    passage = _logistic(signs, np.concatenate([told, none]), weights, _PASSAGE_SIGNS)
+    signs = np.vstack([seen_in.signs, seen_out.signs, seen_near.signs.reshape(other, len(FEATURES))])
+    certain = slice(0, count + foreign)  # whether a question near by is in scope is a matter of opinion
+    named = _padded([g.intent == t for g, t in zip(seen_in.guesses, held_out.intents, strict=True)], len(signs))
+    told = [d in articles.get(t, ()) for d, t in zip(seen_in.documents, held_out.intents, strict=True)]
+    scope = _logistic(signs[certain], _padded([True] * count, count + foreign), weights[certain], FEATURES)
+    intent = _logistic(signs, named, weights, FEATURES)
+    passage = _logistic(signs[certain], _padded(told, count + foreign), weights[certain], _PASSAGE_SIGNS)
     thresholds = {
         "scope": _accepting(scope, seen_in.signs, ACCEPTED),
         "template": 0.5,
@@ -84,6 +88,7 @@ def fit_scope(
         "precision": precision,
     }
     fitted = {
+        "near": other,
         "held_out": len(held_out.texts),
         "outside": len(outside_held_out),
         "trained": len(trained.texts),
@@ -93,7 +98,13 @@ def fit_scope(
 
 
 def observe(
-    scope: Scope, intents: Intents, retrieval: Retrieval, texts: Sequence[str], groups: Sequence[str], block: int = 256
+    scope: Scope,
+    intents: Intents,
+    retrieval: Retrieval,
+    texts: Sequence[str],
+    groups: Sequence[str],
+    articles: Mapping[str, Sequence[str]],
+    block: int = 256,
 ) -> Observed:
     """What the bot would see of each question."""
     rows: list[list[float]] = []
@@ -106,10 +117,15 @@ def observe(
             vector = retrieval.encoder.encode([text])[0]
             found: list[Found] = retrieval.search(text, groups)
             sentence = max((extract(vector, one, retrieval.knowledge).best_sentence for one in found), default=0.0)
-            signs = scope.signs(guesses[len(rows)], vector, found, sentence)
+            guess = guesses[len(rows)]
+            signs = scope.signs(guess, vector, found, sentence, articles.get(guess.intent, ()))
             rows.append([signs[name] for name in FEATURES])
             documents.append(found[0].document.id if found else None)
     return Observed(np.array(rows), guesses, documents)
+
+
+def _padded(values: Sequence[bool], length: int) -> np.ndarray:
+    return np.concatenate([np.array(values, bool), np.zeros(length - len(values), bool)])
 
 
 def _prototypes(vectors: np.ndarray, intents: Sequence[str], seed: int) -> tuple[np.ndarray, tuple[str, ...]]:

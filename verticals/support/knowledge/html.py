@@ -39,12 +39,15 @@ def html_blocks(text: str) -> list[tuple[bool, str]]:
 
 
 def _root(text: str) -> Any:
-    from lxml import html
+    from lxml import etree, html
 
     # huge_tree stays off: the parser's own limits on depth and text size are wanted.
     parser = html.HTMLParser(remove_comments=True, remove_pis=True, encoding="utf-8")
     data = text.encode("utf-8", "replace")
-    return html.fromstring(data, parser=parser) if data.strip() else None
+    try:
+        return html.fromstring(data, parser=parser)
+    except etree.ParserError:  # nothing but comments or blanks
+        return None
 
 
 def _lines(root: Any) -> Iterator[tuple[bool, str]]:
