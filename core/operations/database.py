@@ -61,14 +61,27 @@ def connect(settings: Settings | None = None) -> Engine:
 
 
 def open_database(tables: MetaData, settings: Settings | None = None) -> Engine:
-    """The configured database with these tables and the core's own in it; missing ones are made."""
+    """The configured database with these tables and the core's own in it, in their newest shape.
+
+    Missing tables are made and old ones brought forward by the metadata's revisions (``core.operations.migrating``);
+    a metadata without revisions gets its missing tables. Any number of processes may do so at once.
+    Raises InputError for a database that a newer version of the product has written.
+    """
+    from core.operations import migrating
     from core.operations import tables as own
 
     settings = settings or get_settings()
     engine = connect(settings)
-    with changing(engine, settings):
-        own.metadata.create_all(engine, checkfirst=True)
-        tables.create_all(engine, checkfirst=True)
+    if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
+        own.metadata.create_all(engine)
+        tables.create_all(engine)
+        return engine
+    late = [one for one in dict.fromkeys((own.metadata, tables)) if not migrating.up_to_date(engine, one)]
+    if late and (late != [tables] or tables.tables):
+        with changing(engine, settings):
+            for one in late:
+                if not migrating.up_to_date(engine, one):  # somebody else may have done it while we waited
+                    migrating.upgrade(engine, one)
     return engine
 
 
@@ -95,7 +108,9 @@ def insert_unless_known(connection: Connection, table: Table) -> Any:
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql
 
-        return postgresql.insert(table).on_conflict_do_nothing()
+        statement: Any = postgresql.insert(table).on_conflict_do_nothing()
+        # Without it, a key that the database makes is asked back, and the count is lost.
+        return statement.execution_options(preserve_rowcount=True)
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table).on_conflict_do_nothing()

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from core.operations.database import UtcDateTime
 
-metadata = MetaData()
+metadata = MetaData(info={"migrations": "core.operations.migrations"})
 
 # What people said instead of a model. `source` names the act (an edit, a click), so that it counts once.
 corrections = Table(
@@ -35,7 +35,7 @@ corrections = Table(
     Column("actor", String(120), nullable=False),
     Column("time", UtcDateTime, nullable=False),
     Column("detail", JSON, nullable=False),
-    UniqueConstraint("vertical", "task", "source"),
+    UniqueConstraint("vertical", "task", "source", name="uq_core_corrections_source"),
     Index("ix_core_corrections_time", "vertical", "task", "time"),
 )
 
