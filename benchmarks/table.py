@@ -1,7 +1,7 @@
 """Markdown tables from ``benchmarks/results``, and their places in README.md: ``python -m benchmarks.table``.
 
-A table stands between ``<!-- benchmarks:NAME -->`` and ``<!-- /benchmarks:NAME -->``; NAME is tuning, quality or
-methods. ``--check`` writes nothing and exits 1 when README.md is not what the results say.
+A table stands between ``<!-- benchmarks:NAME -->`` and ``<!-- /benchmarks:NAME -->``; NAME is a key of
+``TABLES``. ``--check`` writes nothing and exits 1 when README.md is not what the results say.
 """
 
 import argparse
@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import store
-from benchmarks.machine import summary
+from benchmarks.markdown import UNMEASURED as UNMEASURED
+from benchmarks.markdown import origin as _origin
+from benchmarks.markdown import reason as _reason
+from benchmarks.markdown import table as _table
 from benchmarks.rows import LESS_IS_BETTER, ROWS, Row
 from benchmarks.summary import Figure, figure
+from benchmarks.table_serving import search_table, serving_table
 from benchmarks.tuning import SYSTEMS, summarise
 from benchmarks.tuning_data import DATASETS
 from core.settings import PROJECT_ROOT
 
 README = PROJECT_ROOT / "README.md"
-UNMEASURED = "not measured yet"
 
 
 def tuning_table(results: Path) -> str:
@@ -128,6 +131,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "tuning": tuning_table,
     "quality": quality_table,
     "methods": methods_table,
+    "serving": serving_table,
+    "search": search_table,
 }
 
 
@@ -186,24 +191,6 @@ def _seconds_to(row: Mapping[str, Any]) -> str:
 
 def _number(value: float | None, how: str) -> str:
     return "–" if value is None else format(value, how)
-
-
-def _reason(found: Iterable[Mapping[str, Any]]) -> str:
-    reasons = [part["skipped"] for part in found if "skipped" in part]
-    return f"skipped: {reasons[0].rstrip('.')}" if reasons else UNMEASURED
-
-
-def _origin(parts: Iterable[Mapping[str, Any]], name: str) -> str:
-    known = [part for part in parts if "date" in part]
-    dates = sorted({part["date"][:10] for part in known})
-    span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    machines = sorted({summary(part["machine"]) for part in known})
-    return f"Measured {span} on {'; '.join(machines)} with `make bench-{name}`."
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

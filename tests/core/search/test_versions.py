@@ -1,5 +1,6 @@
 """Versions are swapped whole: kill -9, a full disk, damaged files and pruning leave a whole one served."""
 
+import errno
 import logging
 import os
 import signal
@@ -107,6 +108,32 @@ def test_what_fails_while_writing_leaves_everything(tmp_path: Path) -> None:
         versions.publish(fail)
     assert versions.open(read) == (1, "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "current", "v1"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_disk_that_fills_up_leaves_the_old_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """As on a full disk, without one: the bytes are refused while writing, or only when they are forced out."""
+    versions = Versions(tmp_path)
+    publish(versions, "a")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write(folder: Path) -> None:
+        _write(folder, "b")
+        if not late:
+            full()
+
+    with monkeypatch.context() as patch:
+        if late:
+            patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            versions.publish(write)
+    assert versions.open(read) == (1, "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "current", "v1"]
+    assert publish(versions, "c") == 2 and versions.open(read) == (2, "c")
 
 
 DRIVER = """

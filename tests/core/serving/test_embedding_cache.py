@@ -203,6 +203,20 @@ def test_a_killed_writer_leaves_whole_vectors(tmp_path: Path) -> None:
     assert cache.get("m", ["after"])[0] is not None
 
 
+def test_a_disk_that_fills_up_costs_only_the_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite's own refusal (SQLITE_FULL), by a limit on pages instead of a full disk."""
+    cache = EmbeddingCache(tmp_path / "c.sqlite")
+    cache.put("m", ["a"], vectors(1))
+    connection = cache._open()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+    with caplog.at_level(logging.WARNING):
+        cache.put("m", [str(i) for i in range(100)], vectors(100))
+    assert "disk is full; going on without it" in caplog.text
+    np.testing.assert_array_equal(cache.get("m", ["a"])[0], vectors(1)[0])
+    assert cache.get("m", ["0"]) == [None]
+
+
 def test_a_full_disk_costs_only_the_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -1,5 +1,6 @@
 """Exports on disk: made once, whole or not at all, mended when damaged."""
 
+import errno
 import os
 import shutil
 import signal
@@ -79,6 +80,25 @@ def test_a_failed_build_leaves_nothing(network: Network) -> None:
         engine_store.build_once(network, "onnx", refuse)
     assert engine_store.find(network, "onnx") is None
     assert [p for p in engine_store.location(network, "onnx").parent.iterdir() if p.suffix != ".lock"] == []
+
+
+def test_a_disk_that_fills_up_midway_is_one_sentence(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, without one: the system refuses the bytes."""
+
+    def full(folder: Path) -> dict[str, Any]:
+        (folder / "model.onnx").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match="No space left.*free some disk space"):
+        engine_store.build_once(network, "onnx", full)
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(InputError, match="No space left.*free some disk space"):  # delayed allocation fails this late
+        engine_store.build_once(network, "onnx", writer([]))
+    assert engine_store.find(network, "onnx") is None
+    assert [p for p in engine_store.location(network, "onnx").parent.iterdir() if p.suffix != ".lock"] == []
+    monkeypatch.setattr(os, "fsync", real)
+    assert engine_store.build_once(network, "onnx", writer([])) == engine_store.find(network, "onnx")
 
 
 def test_a_full_disk_is_one_sentence(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
