@@ -91,7 +91,8 @@ class Pool:
                 logger().error("model failed to load", model=label, **where(error))
                 raise
             slot.served = served
-            logger().info("model loaded", model=label, seconds=round(time.perf_counter() - begun, 2))
+            seconds = round(time.perf_counter() - begun, 2)
+            logger().info("model loaded", model=label, engine=served.model.engine, seconds=seconds)
             self._make_room()
             return served
 
