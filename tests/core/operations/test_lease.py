@@ -82,9 +82,7 @@ def test_many_at_once_and_only_one_gets_it(engine: Engine, clock: Clock) -> None
 def test_the_fence_stops_a_job_of_the_past(engine: Engine, clock: Clock) -> None:
     first, second = make(engine, clock, "a"), make(engine, clock, "b")
     old = first.acquire()
-    marker = leases.insert().values(
-        name="written", holder="x", token=0, acquired=clock(), heartbeat=clock(), seconds=1
-    )
+    marker = leases.insert().values(name="written", holder="x", token=0, acquired=clock(), heartbeat=clock(), seconds=1)
     with working_under(old):
         with engine.begin() as connection:
             fence(connection)
