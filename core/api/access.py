@@ -4,6 +4,7 @@ Without a key ever made, whoever reaches the API over this machine's loopback ad
 everything. Once a key exists, each request needs one. A request that came in over another address needs one always.
 """
 
+import asyncio
 import ipaddress
 import threading
 import time
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import HTTPException, Request, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
@@ -60,7 +60,7 @@ class Access:
         """
         now = self._clock()
         if self._read is None or now - self._read > FRESH_S:
-            await run_in_threadpool(self._refresh, now)
+            await asyncio.to_thread(self._refresh, now)  # not FastAPI's threads, which busy routes may fill
         given = connection.headers.get("authorization", "")
         scheme, _, key = given.partition(" ")
         if self._known is None:
@@ -121,7 +121,7 @@ async def identify(request: HTTPConnection) -> Caller | None:
         app = request.app
         access = getattr(app.state, "access", None)
         if access is None:
-            access = app.state.access = Access(await run_in_threadpool(Keys.open, get_settings()))
+            access = app.state.access = Access(await asyncio.to_thread(Keys.open, get_settings()))
         state["caller"] = await access.identify(request)
     return state["caller"]
 

@@ -12,6 +12,7 @@ from core.api import health, openapi, problems, routes
 from core.api.access import Access, require
 from core.api.catalogue import Catalogue
 from core.api.config import ApiSettings, rate_of, read_config
+from core.api.deadline import Deadline
 from core.api.keys import Keys
 from core.api.logs import logger, where
 from core.api.metrics import Metrics
@@ -59,6 +60,7 @@ def create_app(
         if found.path and (limit := getattr(found, "max_body_size", None)) is not None
     }
     app.add_middleware(Limits, rate_of(config.rate), config.rate_storage, config.body_limit, own_limits)
+    app.add_middleware(Deadline, seconds=config.answer_timeout_s)
     app.add_middleware(Around, metrics=app.state.metrics)
     return app
 

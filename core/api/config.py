@@ -30,7 +30,8 @@ class ApiSettings(BaseSettings):
     max_batch: int = Field(64, ge=1, description="Texts computed in one call; 1 switches micro-batching off.")
     max_wait_ms: float = Field(2.0, ge=0, description="How long the first text of a batch waits for company.")
     queue: int = Field(1024, ge=MAX_TEXTS, description="Texts of one model that may wait; more are refused with 503.")
-    deadline_s: float = Field(10, gt=0, description="An answer that takes longer becomes a 503.")
+    deadline_s: float = Field(10, gt=0, description="A model's answer that takes longer becomes a 503.")
+    answer_timeout_s: float = Field(120, gt=0, description="Any answer that has not begun by then becomes a 503.")
     stop_timeout_s: int = Field(30, ge=0, description="How long requests under way may go on after a stop.")
 
 

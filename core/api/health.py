@@ -1,11 +1,11 @@
 """Is it alive, can it answer, and how much did it do."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
-from starlette.concurrency import run_in_threadpool
 
 from core.api.access import identify, require
 from core.api.problems import Unavailable, documented
@@ -28,7 +28,7 @@ async def readyz(request: Request) -> Any:
     """
     state = request.app.state
     try:
-        await run_in_threadpool(_ping, state.engine)
+        await asyncio.to_thread(_ping, state.engine)
     except Exception:
         raise Unavailable("The database cannot be reached.", 5) from None
     known = await identify(request) is not None  # without a key, names and reasons stay untold

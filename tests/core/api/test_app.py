@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -323,3 +324,33 @@ def test_the_installed_verticals_are_all_accounted_for() -> None:
 
     app = create_app(get_settings(), config=ApiSettings())
     assert set(app.state.applications) == set(installed())
+
+
+def test_no_request_hangs(make_client: MakeClient, lines: Callable[[], list[dict[str, Any]]]) -> None:
+    go = threading.Event()
+
+    def routes() -> APIRouter:
+        router = APIRouter(prefix="/v1/slow")
+
+        @router.get("/answer")
+        def answer() -> None:
+            go.wait(60)
+
+        @router.get("/stream")
+        def streamed() -> Any:
+            def pieces() -> Iterator[tuple[str, Any]]:
+                yield "begun", None
+                assert not go.wait(0.3)  # far beyond the deadline, but the answer has begun
+                yield "end", None
+
+            return stream(pieces())
+
+        return router
+
+    client = make_client(Vertical("slow", "", routes=routes), answer_timeout_s=0.1)
+    assert client.get("/v1/slow/stream").text.endswith("event: end\ndata: null\n\n")
+    answer = client.get("/v1/slow/answer")
+    go.set()
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json" and "x-request-id" in answer.headers
+    assert [line["status"] for line in lines() if line["event"] == "request"] == [200, 503]
