@@ -1,0 +1,1 @@
+"""Learning from the company's own logged conversations."""
