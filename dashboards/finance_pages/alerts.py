@@ -14,7 +14,7 @@ from verticals.finance import reading, rulebooks
 from verticals.finance.alerts import actions, inbox
 from verticals.finance.alerts.rules import Matcher
 from verticals.finance.alerts.states import ACTIVE
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import finance_settings
 
 SPANS = {
@@ -88,9 +88,7 @@ def _list(t: Texts, rows: list[dict[str, Any]], asked: str | None) -> str:
                 st.rerun()
             who = row["assignee"] or row["acknowledged_by"]
             st.markdown(
-                shared.badge(t("finance.severity." + row["severity"]), shared.SEVERITY[row["severity"]])
-                + " "
-                + shared.badge(t("finance.status." + row["status"]), shared.STATUS.get(row["status"], "gray"))
+                shared.state(t, row)
                 + f" :gray[{shared.plain(shared.ago(t, row['started'] or row['since']))}"
                 + (f" · {shared.plain(who)}" if who else "")
                 + "]"
@@ -106,16 +104,11 @@ def scope_of(row: dict[str, Any]) -> str:
 def _one(t: Texts, alert: dict[str, Any]) -> None:
     scope = scope_of(alert)
     st.subheader(f"{shared.plain(shared.subject_name(t, scope, alert['subject']))}", anchor=False)
-    st.markdown(
-        f"{shared.plain(rule_title(alert['rule']))} "
-        f"{shared.badge(t('finance.severity.' + alert['severity']), shared.SEVERITY[alert['severity']])} "
-        f"{shared.badge(t('finance.status.' + alert['status']), shared.STATUS.get(alert['status'], 'gray'))}"
-    )
-    facts = st.columns(4)
+    st.markdown(f"{shared.plain(rule_title(alert['rule']))} {shared.state(t, alert)}")
+    facts = st.columns(3)
     facts[0].metric(t("finance.alerts.started"), shared.ago(t, alert["started"] or alert["since"]))
-    facts[1].metric(t("finance.alerts.score"), f"{alert['score']:.4f}" if alert["score"] else "–")
-    facts[2].metric(t("finance.alerts.owner"), alert["assignee"] or "–")
-    facts[3].metric(t("finance.alerts.seen_by"), alert["acknowledged_by"] or "–")
+    facts[1].metric(t("finance.alerts.owner"), alert["assignee"] or "–")
+    facts[2].metric(t("finance.alerts.seen_by"), alert["acknowledged_by"] or "–")
     if alert["reason"]:
         st.info(shared.plain(alert["reason"]), icon=":material/info:")
     _decide(t, alert)
@@ -138,9 +131,8 @@ def _one(t: Texts, alert: dict[str, Any]) -> None:
                 else t("finance.alerts.waiting", n=message["attempts"])
             )
             kind = t(f"finance.told.{message['kind']}")
-            st.markdown(
-                f"`{shared.moment(message['created'])}` {shared.plain(message['receiver'])}: {kind} – {shared.plain(state)}"
-            )
+            line = f"{message['receiver']}: {kind} – {state}"
+            st.markdown(f"`{shared.moment(message['created'])}` {shared.plain(line)}")
             if message["error"]:
                 st.caption(shared.plain(message["error"]))
 
@@ -174,7 +166,7 @@ def _evidence(t: Texts, alert: dict[str, Any], scope: str) -> None:
     rows = reading.stories(shared.engine(), since, until, scope, subject, limit=200)
     toward = [(row["companies"][subject]["score"] if scope == "company" else row["score"], row) for row in rows]
     ordered = [row for _, row in sorted(toward, key=lambda pair: pair[0])]
-    story_table(t, ordered, f"evidence-{alert['id']}")
+    story_table(t, ordered, f"evidence-{alert['id']}", ("first", "title", "score"))
     shared.downloads(t, ordered, f"alert-{alert['id']}-stories")
     shared.link("trends", t("finance.alerts.to_trends"), ":material/show_chart:", scope=scope, subject=subject or None)
 
@@ -182,8 +174,13 @@ def _evidence(t: Texts, alert: dict[str, Any], scope: str) -> None:
 def _decide(t: Texts, alert: dict[str, Any]) -> None:
     now, who, key = utc_now(), shared.actor(t), alert["id"]
     with st.container(horizontal=True, gap="small"):
-        if st.button(t("finance.alerts.acknowledge"), key=f"ack-{key}", icon=":material/done:", type="primary",
-                     disabled=bool(alert["acknowledged_by"])):  # fmt: skip
+        if st.button(
+            t("finance.alerts.acknowledge"),
+            key=f"ack-{key}",
+            icon=":material/done:",
+            type="primary",
+            disabled=bool(alert["acknowledged_by"]),
+        ):
             _do(t, lambda: actions.acknowledge(shared.engine(), key, who, now))
         if st.button(
             t("finance.alerts.take"), key=f"take-{key}", icon=":material/person:", disabled=alert["assignee"] == who
@@ -250,8 +247,7 @@ def _silences(t: Texts) -> None:
             conditions = " & ".join(f"{m['label']} {'~' if m['regex'] else '='} {m['value']}" for m in row["matchers"])
             text, button = st.columns([5, 1])
             until = t("finance.until", when=shared.moment(row["ends"]))
-            text.markdown(
-                f"**{shared.plain(conditions)}** · {until} · {shared.plain(row['author'])} {shared.plain(row['comment'])}"
-            )
+            said = shared.plain(f"{row['author']} {row['comment']}")
+            text.markdown(f"**{shared.plain(conditions)}** · {until} · {said}")
             if button.button(t("finance.alerts.end"), key=f"end-{row['id']}"):
                 _do(t, lambda number=row["id"]: actions.expire(shared.engine(), number, now))

@@ -10,7 +10,7 @@ from dashboards.finance_pages import shared
 from dashboards.finance_pages.trends import story_table
 from dashboards.parts.language import Texts
 from verticals.finance import reading, relabelling
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 
 SENTIMENTS = ("negative", "neutral", "positive")
 
@@ -81,22 +81,19 @@ def _article(t: Texts, article: dict[str, Any], story: dict[str, Any] | None = N
         _relabel(t, article)
         with st.expander(t("finance.article.versions", n=len(article["versions"])), icon=":material/history:"):
             for version in article["versions"]:
-                st.markdown(
-                    f"{shared.plain(version['model'])} {shared.sentiment(t, version['sentiment'])} · {shared.moment(version['made'])}"
-                )
+                said = shared.sentiment(t, version["sentiment"])
+                st.markdown(f"{shared.plain(version['model'])} {said} · {shared.moment(version['made'])}")
 
 
 def _labels(t: Texts, labels: dict[str, Any]) -> None:
     with st.container(border=True):
         corrected = labels.get("corrected", {})
-        st.markdown(
-            f"**{t('finance.article.sentiment')}** {shared.sentiment(t, labels['sentiment'])} {_by(t, corrected, 'sentiment')}"
-        )
+        said = f"{shared.sentiment(t, labels['sentiment'])} {_by(t, corrected, 'sentiment')}"
+        st.markdown(f"**{t('finance.article.sentiment')}** {said}")
         _bar({name: labels[name] for name in SENTIMENTS}, t)
         chance = f" ({labels['topic_probability']:.0%})" if labels["topic_probability"] else ""
-        st.markdown(
-            f"**{t('finance.article.topic')}** {shared.plain(labels['topic'] or '–')}{chance} {_by(t, corrected, 'topic')}"
-        )
+        said = f"{shared.plain(labels['topic'] or '–')}{chance} {_by(t, corrected, 'topic')}"
+        st.markdown(f"**{t('finance.article.topic')}** {said}")
         st.markdown(f"**{t('finance.article.companies')}**")
         if not labels["companies"]:
             st.caption(t("finance.article.no_companies"))
@@ -154,9 +151,8 @@ def _marked(text: str, parts: list[dict[str, Any]]) -> str:
         rgb = "200,85,61" if part["weight"] < 0 else "42,140,130"
         out.append(shared.html(text[place : part["start"]]))
         word = shared.html(text[part["start"] : part["end"]])
-        out.append(
-            f'<mark style="background:rgba({rgb},{strength * 0.75:.2f});border-radius:.2rem;padding:0 .1rem">{word}</mark>'
-        )
+        style = f"background:rgba({rgb},{strength * 0.75:.2f});border-radius:.2rem;padding:0 .1rem"
+        out.append(f'<mark style="{style}">{word}</mark>')
         place = part["end"]
     out.append(shared.html(text[place:]))
     return f'<div style="font-size:1.15rem;line-height:1.9" data-testid="highlights">{"".join(out)}</div>'
@@ -172,7 +168,7 @@ def _members(t: Texts, story: dict[str, Any], current: int) -> None:
             if member["id"] == current:
                 st.markdown(f"**{shared.plain(member['title'])}**", width="content")
             else:
-                shared.link("article", member["title"], article=member["id"])
+                shared.stay(member["title"], article=member["id"])
             st.caption(f"{shared.plain(member['source'].removeprefix('sample-'))} · {shared.moment(member['time'])}")
 
 
@@ -184,7 +180,7 @@ def _similar(t: Texts, article: int) -> None:
     for row in rows:
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.markdown(f"`{row['similarity']:.2f}` {shared.sentiment(t, row['sentiment'])}", width="content")
-            shared.link("article", row["title"], article=row["id"])
+            shared.stay(row["title"], article=row["id"])
             st.caption(shared.moment(row["time"])[:10])
 
 

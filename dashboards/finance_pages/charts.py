@@ -18,7 +18,8 @@ def _values(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
 def heat(t: Texts, rows: Sequence[Mapping[str, Any]], order: Sequence[str], measure: str) -> alt.Chart:
     """Subjects by days; a cell without stories stays empty."""
     field = FIELD[measure]
-    kept = [row for row in rows if row["stories"]]
+    kept = [dict(row) | {"day": str(row["time"])[5:10]} for row in rows if row["stories"]]
+    days = list(dict.fromkeys(str(row["time"])[5:10] for row in sorted(rows, key=lambda row: str(row["time"]))))
     scale = {
         "negative_share": alt.Scale(domain=[0, 1], range=["#e3efe9", "#f6e3c5", "#c8553d"]),
         "volume": alt.Scale(scheme="blues", domainMin=0),
@@ -30,9 +31,7 @@ def heat(t: Texts, rows: Sequence[Mapping[str, Any]], order: Sequence[str], meas
         alt.Chart(_values(kept))
         .mark_rect(cornerRadius=2, stroke="white", strokeWidth=1)
         .encode(
-            x=alt.X(
-                "yearmonthdate(time):O", title=None, axis=alt.Axis(format="%m-%d", labelAngle=0, labelOverlap=True)
-            ),
+            x=alt.X("day:O", title=None, scale=alt.Scale(domain=days), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("name:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=220)),
             color=alt.Color(f"{field}:Q", scale=scale, title=title, legend=alt.Legend(format=_format(measure))),
             opacity=alt.condition(cell, alt.value(1.0), alt.value(0.35)),
@@ -57,9 +56,9 @@ def _format(measure: str) -> str:
 def band(t: Texts, rows: Sequence[Mapping[str, Any]], measure: str) -> alt.LayerChart:
     """What was seen, what was to be expected, and where it left the band."""
     data = _values(rows)
-    x = alt.X("time:T", title=None, axis=alt.Axis(format="%m-%d"))
+    x = alt.X("time:T", title=None, axis=alt.Axis(format="%m-%d", tickCount="day", labelOverlap=True))
     form = _format(measure)
-    axis = alt.Axis(format=form, tickMinStep=None if measure == "negative_share" else 1)
+    axis = alt.Axis(format=form) if measure == "negative_share" else alt.Axis(format=form, tickMinStep=1)
     tips = [
         alt.Tooltip("time:T", title=t("finance.column.until"), format="%m-%d %H:%M"),
         alt.Tooltip("value:Q", title=t(f"finance.measure.{measure}"), format=form),

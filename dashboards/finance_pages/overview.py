@@ -9,11 +9,12 @@ from dashboards.finance_pages import shared
 from dashboards.parts.language import Texts
 from verticals.finance import reading, watch, watchlist
 from verticals.finance.alerts import inbox
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import finance_settings
 
 DAYS = 14
 COLUMNS = 4
+SHOWN = 6  # subjects with open alerts
 
 
 def draw(t: Texts) -> None:
@@ -97,27 +98,32 @@ def _totals(until: datetime, days: int = 1) -> dict[str, Any]:
 
 
 def _alerts(t: Texts, alerts: list[dict[str, Any]]) -> None:
+    """One card for each subject: what is open on it, since when, who has it, and the worst headlines."""
     st.subheader(t("finance.overview.alerts"))
     if not alerts:
         st.success(t("finance.overview.calm"), icon=":material/check_circle:")
-    for alert in alerts[:6]:
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for alert in alerts:
+        grouped.setdefault((_scope(alert), alert["subject"]), []).append(alert)
+    for (scope, subject), own in list(grouped.items())[:SHOWN]:
         with st.container(border=True, gap="xsmall"):
-            name = shared.subject_name(t, alert["labels"].get("scope", _scope(alert)), alert["subject"])
-            st.markdown(
-                f"**{shared.plain(name)}** · {shared.plain(rule_title(alert['rule']))} "
-                f"{shared.badge(t('finance.severity.' + alert['severity']), shared.SEVERITY[alert['severity']])} "
-                f"{shared.badge(t('finance.status.' + alert['status']), shared.STATUS.get(alert['status'], 'gray'))}"
-            )
-            owner = alert["assignee"] or alert["acknowledged_by"]
-            since = t("finance.since", when=shared.ago(t, alert["started"] or alert["since"]))
-            st.caption(f"{since} · {t('finance.owner', name=owner) if owner else t('finance.nobody')}")
-            for line in alert["evidence"][:2]:
-                st.markdown(f"– {shared.plain(line)}")
-            if not alert["evidence"] and alert["reason"]:
-                st.markdown(shared.plain(alert["reason"]))
-            shared.link("alerts", t("finance.overview.decide"), ":material/arrow_forward:", alert=alert["id"])
-    if len(alerts) > 6:
-        shared.link("alerts", t("finance.overview.more", n=len(alerts) - 6))
+            head, go = st.columns([4, 1], vertical_alignment="center")
+            head.markdown(f"**{shared.plain(shared.subject_name(t, scope, subject))}**")
+            with go:
+                shared.link("alerts", t("finance.overview.decide"), ":material/arrow_forward:", alert=own[0]["id"])
+            for alert in own:
+                since = shared.ago(t, alert["started"] or alert["since"])
+                owner = alert["assignee"] or alert["acknowledged_by"]
+                who = " · " + t("finance.owner", name=owner) if owner else ""
+                st.markdown(
+                    f"{shared.state(t, alert)} "
+                    f"{shared.plain(rule_title(alert['rule']))} :gray[· {shared.plain(since + who)}]"
+                )
+            evidence = dict.fromkeys(line for alert in own for line in alert["evidence"])
+            lines = list(evidence)[:2] or [alert["reason"] for alert in own if alert["reason"]][:1]
+            st.caption("  \n".join(f"“{shared.plain(line)}”" for line in lines))
+    if len(grouped) > SHOWN:
+        shared.link("alerts", t("finance.overview.more", n=len(grouped) - SHOWN))
 
 
 def _scope(alert: dict[str, Any]) -> str:
@@ -146,7 +152,8 @@ def _negative(t: Texts, now: datetime) -> None:
         with st.container(gap=None):
             shared.link("article", row["title"], story=row["id"])
             names = ", ".join(shared.subject_name(t, "company", code) for code in row["companies"])
-            parts = [shared.ago(t, row["first"]), row["topic"] or "", names, t("finance.articles_n", n=row["articles"])]
+            copies = t("finance.articles_n", n=row["articles"]) if row["articles"] > 1 else ""
+            parts = [shared.ago(t, row["first"]), row["topic"] or "", names, copies]
             st.caption(shared.plain(" · ".join(part for part in parts if part)))
 
 
@@ -168,6 +175,8 @@ def _watchlist(t: Texts, now: datetime) -> None:
             st.rerun(scope="fragment")
     tiles = [(code, _tile(code, now)) for code in (chosen or list(known)) if code in known]
     tiles.sort(key=lambda pair: (-pair[1]["negatives"], -pair[1]["stories"]))
+    quiet = [known[code] for code, tile in tiles if not tile["stories"]]
+    tiles = [pair for pair in tiles if pair[1]["stories"]]
     for start in range(0, len(tiles), COLUMNS):
         for column, (code, tile) in zip(st.columns(COLUMNS), tiles[start : start + COLUMNS], strict=False):
             with column.container(border=True, gap="xsmall"):
@@ -182,6 +191,8 @@ def _watchlist(t: Texts, now: datetime) -> None:
                     chart_type="bar",
                     help=t("finance.overview.tile_help", days=DAYS),
                 )
+    if quiet:
+        st.caption(t("finance.overview.quiet", names=shared.plain(", ".join(quiet))))
 
 
 def _tile(code: str, now: datetime) -> dict[str, Any]:

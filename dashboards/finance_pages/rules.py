@@ -1,4 +1,4 @@
-"""What becomes an alert: the rules in force, changing one with a preview of what it would have done, and their history."""
+"""What becomes an alert: the rules in force, changing one after a preview of what it would have done, the history."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from core.errors import InputError
 from dashboards.finance_pages import shared
 from dashboards.parts.language import Texts
 from verticals.finance import rehearsal, rulebooks
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import finance_settings
 
 DAYS = (14, 30, 60)
@@ -30,18 +30,37 @@ def draw(t: Texts) -> None:
     st.dataframe(
         [
             {
-                "enabled": rule.enabled, "title": rule.title or rule.id, "scope": t(f"finance.scope.{rule.scope}"),
-                "measure": t(f"finance.measure.{rule.measure}"), "severity": t(f"finance.severity.{rule.severity}"),
-                "window": _span(rule.window), "sensitivity": rule.sensitivity, "minimum": rule.minimum_stories,
-                "pending": _span(rule.pending), "recovery": _span(rule.recovery),
+                "enabled": rule.enabled,
+                "title": rule.title or rule.id,
+                "scope": t(f"finance.scope.{rule.scope}"),
+                "measure": t(f"finance.measure.{rule.measure}"),
+                "severity": t(f"finance.severity.{rule.severity}"),
+                "window": _span(rule.window),
+                "sensitivity": rule.sensitivity,
+                "minimum": rule.minimum_stories,
+                "pending": _span(rule.pending),
+                "recovery": _span(rule.recovery),
             }
             for rule in book.rules
         ],
         hide_index=True,
-        column_config={name: t(f"finance.rules.{name}") for name in (
-            "enabled", "title", "scope", "measure", "severity", "window", "sensitivity", "minimum", "pending", "recovery")}
+        column_config={
+            name: t(f"finance.rules.{name}")
+            for name in (
+                "enabled",
+                "title",
+                "scope",
+                "measure",
+                "severity",
+                "window",
+                "sensitivity",
+                "minimum",
+                "pending",
+                "recovery",
+            )
+        }
         | {"sensitivity": st.column_config.NumberColumn(t("finance.rules.sensitivity"), format="%.4f")},
-    )  # fmt: skip
+    )
     form, raw = st.tabs([t("finance.rules.change_one"), t("finance.rules.change_all")])
     with form:
         changed = _form(t, saved.text, [rule.id for rule in book.rules])
@@ -137,8 +156,13 @@ def _try(t: Texts, before: str, after: str) -> None:
         st.caption(t("finance.rules.unchanged"))
         return
     comment = st.text_input(t("finance.rules.comment"), key="rules-comment", max_chars=500)
-    if st.button(t("finance.rules.save"), type="primary", disabled=not fresh, help=None if fresh else t("finance.rules.preview_first"),
-                 icon=":material/save:"):  # fmt: skip
+    if st.button(
+        t("finance.rules.save"),
+        type="primary",
+        disabled=not fresh,
+        help=None if fresh else t("finance.rules.preview_first"),
+        icon=":material/save:",
+    ):
         try:
             number = rulebooks.save(shared.engine(), after, shared.actor(t), utc_now(), comment)
         except InputError as error:
@@ -177,12 +201,17 @@ def _results(t: Texts, days: int, results: dict[str, Any]) -> None:
             ]
             if rows:
                 st.dataframe(
-                    rows, hide_index=True, height=min(38 + 35 * len(rows), 360), key=f"preview-{name}",
+                    rows,
+                    hide_index=True,
+                    height=min(38 + 35 * len(rows), 360),
+                    key=f"preview-{name}",
                     column_config={
-                        "start": t("finance.alerts.started_at"), "subject": t("finance.column.subject"),
-                        "rule": t("finance.rules.rule"), "severity": t("finance.rules.severity"),
+                        "start": t("finance.alerts.started_at"),
+                        "subject": t("finance.column.subject"),
+                        "rule": t("finance.rules.rule"),
+                        "severity": t("finance.rules.severity"),
                     },
-                )  # fmt: skip
+                )
             else:
                 st.caption(t("finance.rules.none_raised", n=days))
             shared.downloads(t, result["alerts"], f"replay-{name}")
@@ -193,9 +222,8 @@ def _history(t: Texts) -> None:
     with st.expander(t("finance.rules.history", n=len(saved)), icon=":material/history:"):
         for book in saved:
             text, button = st.columns([5, 1])
-            text.markdown(
-                f"**{book.number}** · {shared.moment(book.at)} · {shared.plain(book.author)} {shared.plain(book.comment)}"
-            )
+            said = shared.plain(f"{book.author} {book.comment}")
+            text.markdown(f"**{book.number}** · {shared.moment(book.at)} · {said}")
             if book is not saved[0] and button.button(t("finance.rules.again"), key=f"again-{book.number}"):
                 rulebooks.save(shared.engine(), book.text, shared.actor(t), utc_now(), f"= {book.number}")
                 st.rerun()

@@ -13,8 +13,7 @@ from sqlalchemy import Engine
 
 from dashboards.parts.language import Texts
 from verticals.finance import export
-from verticals.finance.monitor import open_store
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import open_store, utc_now
 from verticals.finance.settings import finance_settings
 
 COLOURS = {"negative": "#c8553d", "neutral": "#9aa5b1", "positive": "#2a8c82"}
@@ -71,6 +70,15 @@ def ago(t: Texts, value: str | datetime | None) -> str:
 def badge(text: str, colour: str) -> str:
     """Markdown of a small coloured label."""
     return f":{colour}-badge[{plain(text)}]"
+
+
+def state(t: Texts, alert: Mapping[str, Any]) -> str:
+    """Severity and status of an alert as coloured labels."""
+    severity, status = alert["severity"], alert["status"]
+    return (
+        f"{badge(t(f'finance.severity.{severity}'), SEVERITY[severity])} "
+        f"{badge(t(f'finance.status.{status}'), STATUS.get(status, 'gray'))}"
+    )
 
 
 def sentiment(t: Texts, value: str) -> str:
@@ -139,6 +147,18 @@ def link(key: str, label: str, icon: str | None = None, **query: Any) -> None:
     if "language" in st.session_state:
         wanted["lang"] = str(st.session_state["language"])
     st.page_link(page(key), label=plain(label), icon=icon, query_params=wanted)
+
+
+def stay(label: str, **query: Any) -> None:
+    """A link within the page that is shown: only its address changes."""
+
+    def follow() -> None:
+        st.query_params.clear()
+        st.query_params.update({name: str(value) for name, value in query.items()})
+
+    st.button(
+        plain(label), key="-".join(["stay", *(f"{k}{v}" for k, v in query.items())]), type="tertiary", on_click=follow
+    )
 
 
 def title(t: Texts, key: str, help_key: str | None = None) -> None:

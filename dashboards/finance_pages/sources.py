@@ -9,7 +9,7 @@ from core.errors import InputError
 from dashboards.finance_pages import shared
 from dashboards.parts.language import Texts
 from verticals.finance import polling, reading, watch
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import finance_settings
 
 KINDS = ("rss", "atom", "json_feed", "web", "sitemap", "json_api", "csv", "folder")
@@ -52,13 +52,21 @@ def _table(t: Texts) -> None:
     event = st.dataframe(
         [
             {
-                "health": _mark(t, row["health"]), "name": row["name"], "kind": row["kind"], "articles": row["articles"],
-                "latest": shared.ago(t, row["latest"]), "last": shared.ago(t, row["last_success"]),
-                "next": shared.moment(row["next_check"])[5:] if row["next_check"] else "–", "error": row["error"] or "",
+                "health": _mark(t, row["health"]),
+                "name": row["name"],
+                "kind": row["kind"],
+                "articles": row["articles"],
+                "latest": shared.ago(t, row["latest"]),
+                "last": shared.ago(t, row["last_success"]),
+                "next": shared.moment(row["next_check"])[5:] if row["next_check"] else "–",
+                "error": row["error"] or "",
             }
             for row in shown
         ],
-        hide_index=True, on_select="rerun", selection_mode="single-row", key=f"sources-{show}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"sources-{show}",
         height=min(38 + 35 * max(1, len(shown)), 460),
         column_config={
             "health": st.column_config.TextColumn(t("finance.sources.health"), width="small"),
@@ -70,7 +78,7 @@ def _table(t: Texts) -> None:
             "next": st.column_config.TextColumn(t("finance.sources.next"), width="small"),
             "error": st.column_config.TextColumn(t("finance.sources.error"), width="large"),
         },
-    )  # fmt: skip
+    )
     shared.downloads(t, shown, "sources")
     if chosen := event["selection"]["rows"]:
         _one(t, shown[chosen[0]])
@@ -96,7 +104,7 @@ def _one(t: Texts, row: dict[str, Any]) -> None:
                     requests=report["requests"],
                     kb=f"{report['bytes'] / 1024:,.0f}",
                     seconds=f"{report['seconds']:.1f}",
-                )  # fmt: skip
+                )
             )
             for note in report["notes"]:
                 st.caption(shared.plain(note))
@@ -108,9 +116,9 @@ def _one(t: Texts, row: dict[str, Any]) -> None:
                 watch.enable(shared.engine(), row["id"], not on)
                 st.rerun(scope="fragment")
             if on and st.button(t("finance.sources.poll_now"), key=f"poll-{row['id']}", icon=":material/refresh:"):
-                with st.spinner(t("finance.sources.polling")):
-                    with polling.Poller(shared.engine(), finance_settings()) as poller:
-                        visits = poller.run(only=(row["id"],))
+                poller = polling.Poller(shared.engine(), finance_settings())
+                with st.spinner(t("finance.sources.polling")), poller:
+                    visits = poller.run(only=(row["id"],))
                 if visits:
                     report = visits[0]
                     st.toast(t("finance.sources.polled", outcome=report.report.outcome, n=len(report.stored.new)))
@@ -155,8 +163,13 @@ def _add(t: Texts) -> None:
         )
         tried = st.session_state.get("tried")
         fits = bool(tried and tried[0] == row and tried[1].report.ok)
-        add = st.button(t("finance.sources.watch"), type="primary", disabled=not fits, icon=":material/add:",
-                        help=None if fits else t("finance.sources.test_first"))  # fmt: skip
+        add = st.button(
+            t("finance.sources.watch"),
+            type="primary",
+            disabled=not fits,
+            icon=":material/add:",
+            help=None if fits else t("finance.sources.test_first"),
+        )
     if test:
         try:
             with st.spinner(t("finance.sources.polling")):
@@ -188,11 +201,16 @@ def _tried(t: Texts, result: Any) -> None:
         t("finance.sources.found", n=report.items, seconds=f"{report.seconds:.1f}"), icon=":material/check_circle:"
     )
     st.dataframe(
-        [{"published": shared.moment(i.published), "title": i.title, "summary": i.summary[:200]} for i in result.items[:10]],
+        [
+            {"published": shared.moment(i.published), "title": i.title, "summary": i.summary[:200]}
+            for i in result.items[:10]
+        ],
         hide_index=True,
         column_config={
-            "published": t("finance.column.first"), "title": t("finance.column.title"), "summary": t("finance.sources.summary_column"),
+            "published": t("finance.column.first"),
+            "title": t("finance.column.title"),
+            "summary": t("finance.sources.summary_column"),
         },
-    )  # fmt: skip
+    )
     for note in report.notes:
         st.caption(shared.plain(note))

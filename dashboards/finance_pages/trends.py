@@ -10,7 +10,7 @@ from dashboards.finance_pages import charts, shared
 from dashboards.parts.language import Texts
 from verticals.finance import bands, reading, rulebooks
 from verticals.finance.alerts.rules import Rule
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import finance_settings
 
 SPANS = (7, 14, 30, 60)
@@ -142,8 +142,8 @@ def _stories(t: Texts, scope: str, chosen: Sequence[str], span: tuple[datetime, 
     shared.downloads(t, rows, "stories")
 
 
-def story_table(t: Texts, rows: Sequence[dict[str, Any]], key: str) -> None:
-    """Stories as a table; choosing a row opens the article page."""
+def story_table(t: Texts, rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str] | None = None) -> None:
+    """Stories as a table with all or some columns; choosing a row opens the article page."""
     if not rows:
         st.info(t("common.nothing"))
         return
@@ -163,6 +163,7 @@ def story_table(t: Texts, rows: Sequence[dict[str, Any]], key: str) -> None:
         shown,
         hide_index=True,
         key=key,
+        column_order=columns,
         on_select="rerun",
         selection_mode="single-row",
         height=min(38 + 35 * len(shown), 420),

@@ -25,13 +25,13 @@ def alerts() -> None:
 
 
 def _open() -> Any:
-    from verticals.finance.monitor import open_store
+    from verticals.finance.opening import open_store
 
     return open_store()
 
 
 def _now() -> datetime:
-    from verticals.finance.polling import utc_now
+    from verticals.finance.opening import utc_now
 
     return utc_now()
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from verticals.finance.alerts.rules import Rule
 from verticals.finance.detection import HISTORY
-from verticals.finance.rollup import series
+from verticals.finance.rollup import Series, series
 
 MOST = 400  # points of one line
 
@@ -15,6 +15,11 @@ MOST = 400  # points of one line
 def hours(rule: Rule) -> int:
     """The width of what the rule judges, in hours."""
     return max(1, round(rule.window.total_seconds() / 3600))
+
+
+def _any(counts: Series, at: datetime, rule: Rule) -> bool:
+    """Whether there is a story in the window; without one a share is not nought but unknown."""
+    return any(counts[hour].stories for hour in counts if at - rule.window <= hour < at)
 
 
 def rows(engine: Engine, rule: Rule, subject: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
@@ -35,7 +40,7 @@ def rows(engine: Engine, rule: Rule, subject: str, since: datetime, until: datet
     return [
         {
             "time": point.time.isoformat(),
-            "value": point.value,
+            "value": point.value if rule.measure == "volume" or _any(counts, point.time, rule) else None,
             "expected": point.expected,
             "low": point.low,
             "high": point.high,

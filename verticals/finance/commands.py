@@ -21,7 +21,7 @@ finance.add_command(rules)
 
 
 def _open() -> Any:
-    from verticals.finance.monitor import open_store
+    from verticals.finance.opening import open_store
 
     return open_store()
 
@@ -58,7 +58,7 @@ def sources_list(as_json: bool) -> None:
 def sources_add(file: Path, as_json: bool) -> None:
     """Watch the sources of a TOML FILE of [[sources]] tables."""
     from verticals.finance import watch
-    from verticals.finance.polling import utc_now
+    from verticals.finance.opening import utc_now
     from verticals.finance.settings import finance_settings
     from verticals.finance.sources import read_rows
 
@@ -173,7 +173,7 @@ def score(texts: tuple[str, ...], as_json: bool) -> None:
 def trends(scope: str, subject: str | None, days: int, step: str, out: Path | None, as_json: bool) -> None:
     """Stories, negative ones and the mean score over time."""
     from verticals.finance import command_text, export, reading
-    from verticals.finance.polling import utc_now
+    from verticals.finance.opening import utc_now
 
     now = utc_now()
     rows = reading.trend(_open(), now - timedelta(days=days), now, scope, subject, step)

@@ -50,6 +50,6 @@ def processes() -> Sequence[Process]:
 
 def prepare(report: Callable[[str], None]) -> None:
     """Make the tables and register the shipped sources."""
-    from verticals.finance.monitor import open_store
+    from verticals.finance.opening import open_store
 
     open_store().dispose()

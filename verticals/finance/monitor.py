@@ -4,7 +4,6 @@ Each stage finds its work in the database (a source's next check, an article's s
 last judgement, an undelivered message), so a process may be killed at any point and the next one goes on from there.
 """
 
-import logging
 import os
 import random
 import socket
@@ -16,29 +15,19 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from verticals.finance import detection, grouping, labelling, pruning, rollup, rulebooks, store, tables, watch
+from verticals.finance import detection, grouping, labelling, pruning, rollup, rulebooks, store, watch
 from verticals.finance.alerts import channels, delivery
 from verticals.finance.detection import Detected, Observe
 from verticals.finance.grouping import Assign
 from verticals.finance.labelling import Labeller
-from verticals.finance.polling import Poller, Visited, utc_now
+from verticals.finance.opening import open_store, utc_now
+from verticals.finance.polling import Poller, Visited
 from verticals.finance.settings import FinanceSettings, finance_settings
 
 PATIENCE = timedelta(minutes=30)  # how long a backlog may keep the judgement waiting
 SHORT = 20.0  # seconds after which a job leaves the rest to its next run
 
-_log = logging.getLogger(__name__)
-
-
-def open_store(settings: FinanceSettings | None = None) -> Engine:
-    """The configured database with the monitor's tables and the shipped sources in it."""
-    from core.operations.database import open_database
-    from verticals.finance.alerts import tables as _alerts  # noqa: F401 – adds its tables to the metadata
-
-    settings = settings or finance_settings()
-    engine = open_database(tables.metadata)
-    watch.register(engine, settings, utc_now())
-    return engine
+__all__ = ["Monitor", "open_store"]
 
 
 @dataclass

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from verticals.finance import store, watch
 from verticals.finance.fetching.addresses import AddressPolicy
 from verticals.finance.fetching.client import USER_AGENT, Client, Limits
 from verticals.finance.fetching.poll import PollReport, PollResult, poll
+from verticals.finance.opening import utc_now
 from verticals.finance.settings import FinanceSettings
 from verticals.finance.sources import Source, SourceState, read_source
 
@@ -23,11 +24,6 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROKEN_WAIT = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """The time of the machine's clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from core.api.problems import NotFound
 from core.errors import InputError
 from verticals.finance import export, pushing, reading, relabelling, rulebooks, watch
 from verticals.finance.alerts import actions, inbox
-from verticals.finance.polling import utc_now
+from verticals.finance.opening import utc_now
 from verticals.finance.requests import (
     Assignment,
     NewSource,
@@ -39,7 +39,7 @@ _lock = threading.Lock()
 
 def _engine(request: Request) -> Engine:
     """The application's database, its tables made once."""
-    from verticals.finance.monitor import open_store
+    from verticals.finance.opening import open_store
 
     state = request.app.state
     with _lock:

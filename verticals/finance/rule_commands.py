@@ -15,7 +15,7 @@ def rules() -> None:
 
 
 def _open() -> Any:
-    from verticals.finance.monitor import open_store
+    from verticals.finance.opening import open_store
 
     return open_store()
 
@@ -39,7 +39,7 @@ def load(file: Path, comment: str, actor: str, as_json: bool) -> None:
     """Check FILE and put it in force."""
     from core.errors import InputError
     from verticals.finance import rulebooks
-    from verticals.finance.polling import utc_now
+    from verticals.finance.opening import utc_now
 
     try:
         text = file.read_text(encoding="utf-8")

@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, Row, delete, func, insert, or_, select, update
 
 from core.errors import InputError
 from verticals.finance import tables
-from verticals.finance.fetching.poll import PollReport
 from verticals.finance.retries import retrying
 from verticals.finance.settings import FinanceSettings
 from verticals.finance.sources import Source, SourceState, read_rows, read_source
+
+if TYPE_CHECKING:
+    from verticals.finance.fetching.poll import PollReport
 
 CLAIM = timedelta(minutes=10)  # a process that died over a source keeps it no longer than this
 CLOCK_SLACK = timedelta(minutes=1)
@@ -220,7 +222,7 @@ def _watched(row: Row[Any], settings: FinanceSettings, articles: int = 0, latest
     )
 
 
-def visited(connection: Any, source: str, state: SourceState, report: PollReport) -> None:
+def visited(connection: Any, source: str, state: SourceState, report: "PollReport") -> None:
     """Write what a visit left behind, within the transaction that stores its items."""
     values: dict[str, Any] = {
         "state": state.to_dict(),
