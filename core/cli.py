@@ -19,6 +19,9 @@ from core.errors import InputError
 _LATER = {
     "api": "core.cli_serve",
     "keys": "core.cli_serve",
+    "compare": "core.cli_labels",
+    "explain": "core.cli_labels",
+    "labels": "core.cli_labels",
     "up": "core.cli_operations",
     "worker": "core.cli_operations",
 }

@@ -193,6 +193,26 @@ def _short(label: str, limit: int = 36) -> str:
     return label if len(label) <= limit else f"{label[: limit // 2 - 1]}…{label[-limit // 2 :]}"
 
 
+def plot_comparison(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw accuracy (with its interval) over the minutes each method took; one point per row of a comparison."""
+    figure, (axes,) = _figure((7.5, 4.5))
+    for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        own = [row for row in rows if row["method"] == method]
+        minutes = [max(row["minutes"], 1e-3) for row in own]
+        values = [row["metrics"]["accuracy"] for row in own]
+        middle = [v["value"] for v in values]
+        reach = [[v["value"] - v["low"] for v in values], [v["high"] - v["value"] for v in values]]
+        colour = SERIES[number % len(SERIES)]
+        axes.errorbar(minutes, middle, yerr=reach, fmt="o-", color=colour, label=method, capsize=3, linewidth=1)
+        for x, y, row in zip(minutes, middle, own, strict=True):
+            axes.annotate(f"{row['rows']:,}", (x, y), textcoords="offset points", xytext=(5, 5), fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("minutes of tuning (numbers: labelled rows)")
+    axes.set_ylabel("accuracy, 95% interval")
+    axes.legend(frameon=False, fontsize=8)
+    return _save(figure, path)
+
+
 def _figure(
     size: tuple[float, float], columns: int = 1, rows: int = 1, heights: tuple[int, ...] | None = None
 ) -> tuple[Any, list[Any]]:

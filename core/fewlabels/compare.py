@@ -1,0 +1,231 @@
+"""Which method for my data, and for how many labels? Every contender on the same test rows, with its price."""
+
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.data.load import Dataset, load
+from core.errors import InputError
+from core.evaluation.files import write_json
+from core.evaluation.plots import plot_comparison
+from core.fewlabels.contenders import Answer, Way, find
+from core.fewlabels.curve import fit_curve
+from core.settings import Settings, get_settings
+from core.tuning.recipe import Recipe
+
+DEFAULT = ("zero-shot", "tf-idf", "nearest", "head", "few-shot", "top-layers")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method with one number of labels. ``per_class`` None means all, 0 none."""
+
+    method: str
+    per_class: int | None
+    rows: int
+    metrics: dict[str, dict[str, float | None]]
+    minutes: float
+    trained_parameters: int
+    megabytes: float
+    latency_ms: float
+    guesses: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the guesses."""
+        return {k: v for k, v in vars(self).items() if k != "guesses"}
+
+
+def compare(
+    recipe: Recipe,
+    methods: Sequence[str] = DEFAULT,
+    labels_per_class: Sequence[int] = (),
+    minutes: float = 5.0,
+    max_test: int = 1000,
+    settings: Settings | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run what fits into ``minutes``, cheapest first; a stopped comparison goes on with what is missing.
+
+    The answer: ``rows`` (one per method and number of labels), ``skipped`` (and why), ``advice`` (the cheapest
+    method not significantly worse than the best, by a paired bootstrap), ``curve`` (what the next 100 labels should
+    bring). Raises InputError for data that cannot be compared on.
+    """
+    settings = settings or get_settings()
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    ways = sorted((find(name) for name in dict.fromkeys(methods)), key=lambda way: way.price)
+    data = _data(recipe)
+    test = _test(data, max_test, recipe.training.seed)
+    key = hashlib.sha256((recipe.to_toml() + data.fingerprint + str(max_test)).encode()).hexdigest()[:12]
+    home = settings.var / "compare" / f"{recipe.name}-{key}"
+    budgets: list[int | None] = [*sorted({n for n in labels_per_class if n > 0}), None]
+    plan = [(way, n) for n in budgets for way in ways if way.needs_labels]
+    plan = [*((way, 0) for way in ways if not way.needs_labels), *plan]
+    started = time.monotonic()
+    cells: list[Cell] = []
+    skipped: list[dict[str, Any]] = []
+    for way, per_class in plan:
+        part = _few(data, per_class, recipe.training.seed)
+        file = home / f"{way.name}-{'all' if per_class is None else per_class}.json"
+        left = minutes * 60 - (time.monotonic() - started)
+        expected = _expected(way, len(part.train), cells)
+        if file.is_file():
+            cells.append(_read(file))
+        elif expected > left and cells:
+            skipped.append({"method": way.name, "per_class": per_class, "why": f"about {expected / 60:.1f} min more"})
+        else:
+            try:
+                cells.append(_run(way, per_class, recipe, part, test, file))
+            except InputError as error:
+                skipped.append({"method": way.name, "per_class": per_class, "why": str(error)})
+                continue
+            say(f"{way.name}, {_named(per_class)}: {cells[-1].metrics['accuracy']['value']:.3f}")
+    if not cells:
+        raise InputError(f"nothing could be compared: {skipped[0]['why'] if skipped else 'no method was given.'}")
+    truth = _truth(data, test)
+    found = {
+        "name": recipe.name,
+        "test_rows": len(test),
+        "rows": [cell.to_dict() for cell in cells],
+        "skipped": skipped,
+        "advice": advise(cells, truth),
+        "curve": _curve(cells),
+    }
+    write_json(home / "comparison.json", found)
+    plot_comparison(found["rows"], home / "comparison.png")
+    return {**found, "folder": str(home)}
+
+
+def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05) -> dict[str, Any]:
+    """The cheapest (by minutes, then latency) of those whose accuracy is not significantly below the best's."""
+    from core.evaluation import weighted
+    from core.evaluation.intervals import paired_bootstrap
+
+    most = max((c.rows for c in cells), default=0)
+    full = [c for c in cells if c.rows == most or c.per_class == 0]
+    best = max(full, key=lambda c: c.metrics["accuracy"]["value"] or 0.0)
+    equal = []
+    for cell in full:
+        paired = paired_bootstrap(weighted.accuracy, truth, np.array(best.guesses), np.array(cell.guesses))
+        if cell is best or paired.p_value > significance or paired.difference.value <= 0:
+            equal.append(cell)
+    chosen = min(equal, key=lambda c: (c.minutes, c.latency_ms))
+    gap = (best.metrics["accuracy"]["value"] or 0.0) - (chosen.metrics["accuracy"]["value"] or 0.0)
+    reason = (
+        "it is the best one, and no cheaper one comes close"
+        if chosen is best
+        else f"{best.method} is {gap * 100:.1f} points better here, which may be chance on {len(truth)} test rows"
+    )
+    return {"method": chosen.method, "best": best.method, "not_worse": [c.method for c in equal], "why": reason}
+
+
+def _curve(cells: Sequence[Cell]) -> dict[str, Any] | None:
+    """The learning curve of the method with the most points, and what 100 more labels should add."""
+    by_method: dict[str, list[tuple[int, float]]] = {}
+    for cell in cells:
+        if cell.rows and cell.metrics["accuracy"]["value"] is not None:
+            by_method.setdefault(cell.method, []).append((cell.rows, cell.metrics["accuracy"]["value"]))
+    full = {name: points for name, points in by_method.items() if len(points) >= 3}
+    if not full:
+        return None
+    name = max(full, key=lambda n: full[n][-1][1])
+    return {"method": name, **fit_curve(full[name]).to_dict()}
+
+
+def _data(recipe: Recipe) -> Dataset:
+    if recipe.task != "classification" or recipe.data.multi_label:
+        raise InputError("compare is for classification with one label a row.")
+    if recipe.data.test is None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": 0.3})})
+    data = load(recipe.data, recipe.task, recipe.training.seed)
+    if "text_pair" in data.train:
+        raise InputError("compare is for single texts; it does not know pairs yet.")
+    return data
+
+
+def _test(data: Dataset, most: int, seed: int) -> pd.DataFrame:
+    test = data.test
+    if test is None or len(test) == 0:
+        raise InputError("there are no test rows to compare on; give data.test.")
+    return test.sample(most, random_state=seed).reset_index(drop=True) if len(test) > most else test
+
+
+def _few(data: Dataset, per_class: int | None, seed: int) -> Dataset:
+    """The first ``per_class`` rows of each label in a seeded order, so that more labels include fewer."""
+    if not per_class:
+        return data
+    shuffled = data.train.sample(frac=1, random_state=seed)
+    return replace(data, train=shuffled.groupby("label", sort=False).head(per_class).reset_index(drop=True))
+
+
+def _truth(data: Dataset, test: pd.DataFrame) -> np.ndarray:
+    index = {label: i for i, label in enumerate(data.labels)}
+    return test["label"].map(index).to_numpy()
+
+
+def _expected(way: Way, rows: int, cells: Sequence[Cell]) -> float:
+    """Seconds from the method's own earlier runs here, else from its price."""
+    own = [cell for cell in cells if cell.method == way.name and cell.rows]
+    if own:
+        return own[-1].minutes * 60 * max(1.0, rows / own[-1].rows)
+    return way.price * 60 * rows / 1000
+
+
+def _run(way: Way, per_class: int | None, recipe: Recipe, data: Dataset, test: pd.DataFrame, file: Path) -> Cell:
+    from core.evaluation.classification import evaluate_classification
+
+    answer: Answer = way.run(recipe, data, test)
+    metrics = evaluate_classification(_truth(data, test), answer.probabilities, data.labels).metrics_dict()
+    cell = Cell(
+        way.name,
+        per_class,
+        len(data.train) if way.needs_labels else 0,
+        {name: metrics[name] for name in ("accuracy", "f1_macro", "ece")},
+        answer.seconds / 60,
+        answer.trained_parameters,
+        answer.megabytes,
+        answer.latency_ms,
+        tuple(int(i) for i in answer.probabilities.argmax(1)),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, vars(cell))
+    return cell
+
+
+def _read(file: Path) -> Cell:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return Cell(**{**values, "guesses": tuple(values["guesses"])})
+
+
+def _named(per_class: int | None) -> str:
+    return "all labels" if per_class is None else "no labels" if per_class == 0 else f"{per_class} labels a class"
+
+
+def show(found: dict[str, Any]) -> str:
+    """The table for the terminal, and the advice."""
+    lines = [f"{'method':<12}{'labels':>10}  {'accuracy [95%]':<22}{'minutes':>8}{'weights':>13}{'MB':>8}{'ms':>7}"]
+    for row in found["rows"]:
+        a = row["metrics"]["accuracy"]
+        interval = f"{a['value']:.3f} [{a['low']:.3f}, {a['high']:.3f}]"
+        lines.append(
+            f"{row['method']:<12}{row['rows']:>10,}  {interval:<22}{row['minutes']:>8.2f}"
+            f"{row['trained_parameters']:>13,}{row['megabytes']:>8.1f}{row['latency_ms']:>7.1f}"
+        )
+    lines += [f"left out: {s['method']}, {_named(s['per_class'])}: {s['why']}" for s in found["skipped"]]
+    advice = found["advice"]
+    lines.append(f"\nTake {advice['method']}: {advice['why']}.")
+    curve = found["curve"]
+    if curve and math.isfinite(curve["next_100"]):
+        lines.append(
+            f"100 more labels should bring {curve['method']} {curve['next_100'] * 100:+.1f} points"
+            f" (it learns towards about {curve['ceiling'] * 100:.0f}%)."
+        )
+    return "\n".join(lines)

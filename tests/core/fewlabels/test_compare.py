@@ -1,0 +1,144 @@
+"""One honest table: the same rows for everybody, a price, and advice that the numbers bear."""
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.cli import main
+from core.errors import InputError
+from core.fewlabels.compare import Cell, advise, compare, show
+from core.fewlabels.curve import fit_curve
+from core.settings import get_settings
+
+QUICK = ("zero-shot", "tf-idf", "nearest", "head")
+
+
+def _cell(method: str, right: float, minutes: float, n: int = 400, rows: int = 100) -> Cell:
+    guesses = tuple(0 if i < right * n else 1 for i in range(n))
+    return Cell(method, None, rows, {"accuracy": {"value": right, "low": 0, "high": 1}}, minutes, 0, 0, 1.0, guesses)
+
+
+def test_the_cheapest_that_is_not_significantly_worse_is_advised() -> None:
+    truth = np.zeros(400, dtype=int)
+    cells = [_cell("cheap", 0.60, 0.1), _cell("middle", 0.897, 1), _cell("dear", 0.90, 9)]
+    found = advise(cells, truth)
+    assert (found["method"], found["best"]) == ("middle", "dear")
+    assert "cheap" not in found["not_worse"] and "chance" in found["why"]
+    alone = advise([_cell("cheap", 0.60, 0.1), _cell("dear", 0.90, 9)], truth)
+    assert alone["method"] == "dear" and "no cheaper one" in alone["why"]
+
+
+def test_every_method_meets_the_same_rows_and_a_second_run_finds_them_done(
+    make_recipe: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_recipe("lora")
+    found = compare(recipe, QUICK, [2, 4], minutes=5)
+    rows = {(r["method"], r["per_class"]): r for r in found["rows"]}
+    assert set(rows) == {("zero-shot", 0)} | {(m, n) for m in QUICK[1:] for n in (2, 4, None)}
+    assert rows["zero-shot", 0]["rows"] == 0
+    assert rows["head", 2]["rows"] < rows["head", 4]["rows"] < rows["head", None]["rows"]
+    assert rows["head", None]["trained_parameters"] > 0 and rows["head", None]["megabytes"] > 0
+    assert all(0 <= r["metrics"]["accuracy"]["low"] <= r["metrics"]["accuracy"]["high"] <= 1 for r in found["rows"])
+    assert found["advice"]["method"] in QUICK and found["skipped"] == []
+    assert found["curve"]["next_100"] >= 0
+    assert (Path(found["folder"]) / "comparison.png").stat().st_size > 5000
+    text = show(found)
+    assert "Take " in text and "100 more labels" in text
+    said: list[str] = []
+    again = compare(recipe, QUICK, [2, 4], minutes=5, say=said.append)
+    assert said == [] and again["rows"] == found["rows"]
+
+
+def test_what_does_not_fit_the_time_is_left_out_and_said(make_recipe: Callable[..., Any]) -> None:
+    found = compare(make_recipe("lora"), ("zero-shot", "full", "lora"), minutes=1e-4)
+    assert [r["method"] for r in found["rows"]] == ["zero-shot"]
+    assert {s["method"] for s in found["skipped"]} == {"full", "lora"}
+    assert "left out: full" in show(found)
+
+
+def test_a_method_that_cannot_is_left_out_with_the_reason(make_recipe: Callable[..., Any]) -> None:
+    found = compare(make_recipe("lora"), ("nearest", "few-shot"), [1], minutes=5)
+    why = {(s["method"], s["per_class"]): s["why"] for s in found["skipped"]}
+    assert "two examples" in why["few-shot", 1]
+    assert ("few-shot", None) in {(r["method"], r["per_class"]) for r in found["rows"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods", "says"),
+    [
+        ("multi-label", QUICK, "one label a row"),
+        ("pairs", QUICK, "single texts"),
+        ("matching", QUICK, "classification"),
+        ("classification", ("guess",), "no 'guess'"),
+        ("classification", (), "nothing could be compared"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    make_recipe: Callable[..., Any], kind: str, methods: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        compare(make_recipe("lora", kind), methods, minutes=5)
+
+
+def test_a_curve_goes_through_its_points_and_never_falls() -> None:
+    made = [(n, 0.9 - 1.2 * n**-0.5) for n in (16, 64, 256, 1024)]
+    curve = fit_curve(made)
+    assert curve.ceiling == pytest.approx(0.9, abs=0.01)
+    assert curve.next_100 == pytest.approx(curve.at(1124) - curve.at(1024), abs=1e-9) and curve.next_100 > 0
+    falling = fit_curve([(10, 0.9), (100, 0.8), (1000, 0.7)])
+    assert falling.next_100 >= 0 and falling.at(10_000) <= 1
+
+
+def _write(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([(f"text {i}", "same") for i in range(30)], "label"),
+        ([("", "a"), ("", "b")], ""),
+        ([(f"text {i}", f"label {i}") for i in range(1000)], ""),
+    ],
+    ids=["one class", "empty texts", "a thousand classes of one"],
+)
+def test_data_without_a_question_is_refused_at_the_command_line(
+    tmp_path: Path,
+    write_recipe: Callable[..., Path],
+    capfd: pytest.CaptureFixture[str],
+    rows: list[tuple[str, str]],
+    says: str,
+) -> None:
+    path = _write(tmp_path / "rows.csv", rows)
+    recipe = write_recipe("lora", data={"train": {"path": str(path)}, "test": 0.3})
+    assert main(["compare", str(recipe), "--methods", "tf-idf,head"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and says in err and "Traceback" not in err
+
+
+def test_lists_for_people_name_the_rows_of_the_file(
+    tmp_path: Path, tiny_model: Path, make_rows: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(row["text"], row["label"]) for row in make_rows("classification", 20, 3)]
+    random.Random(0).shuffle(rows)
+    wrong = next(i for i, (_, label) in enumerate(rows) if label == "sport")
+    path = _write(tmp_path / "rows.csv", [(t, "money" if i == wrong else label) for i, (t, label) in enumerate(rows)])
+    assert main(["labels", "doubtful", str(path), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert isinstance(found, list) and all({"row", "given", "suggested", "quality"} <= set(f) for f in found)
+    assert main(["labels", "next", str(tiny_model), str(path), "-k", "3", "--json"]) == 0
+    asked = json.loads(capfd.readouterr().out)
+    assert len({q["row"] for q in asked}) == 3
+    assert main(["explain", str(tiny_model), rows[0][0], "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["words"]
+    assert main(["labels", "next", str(tiny_model), str(path), "--text", "nope"]) == 2
+    assert main(["explain", str(tiny_model), " "]) == 2
+    assert get_settings().var.exists()
