@@ -24,7 +24,7 @@ from core.settings import PROJECT_ROOT, get_settings
 
 PARTS = ("int8", "classification", "embedding", "lengths", "cold")
 ENGINES = ("torch", "onnx", "openvino", "onnx-int8")
-SEGMENTS, SECONDS, COLD_ROUNDS = 5, 2.5, 5
+SEGMENTS, SECONDS, COLD_ROUNDS = 5, 1.5, 3
 FILE = store.RESULTS / "serving.json"
 
 _QUESTION = "Why was I charged twice?"
@@ -48,21 +48,24 @@ COLD: dict[str, list[str]] = {
 }
 
 
-def prepare(settings_rows: bool = True) -> dict[str, str]:
-    """Make the exports that the engines need; returns why an engine is missing, by name of export."""
+def prepare(reference: str | Path, engines: Sequence[str]) -> dict[str, str]:
+    """Make the exports that are missing; returns why an engine cannot be had, by its name."""
     from core.errors import InputError, MissingExtra
+    from core.serving import engine_store
     from core.serving.encoder import find_network
+    from core.serving.engines import BACKENDS
     from core.serving.opening import export_engine
 
     refused: dict[str, str] = {}
-    for reference in (CLASSIFIER, BACKBONE):
-        network = find_network(reference)
-        for engine in ("onnx", "openvino", "onnx-int8"):
-            try:
-                rows = serving_int8.gate_of(reference) if engine == "onnx-int8" else None
-                export_engine(network, engine, rows)
-            except (InputError, MissingExtra) as error:
-                refused[f"{Path(reference).name}/{engine}"] = str(error)
+    network = find_network(reference)
+    for engine in engines:
+        if not BACKENDS[engine].exported or engine_store.find(network, engine) is not None:
+            continue
+        try:
+            export_engine(network, engine, serving_int8.gate_of(reference) if BACKENDS[engine].needs_rows else None)
+        except (InputError, MissingExtra) as error:
+            refused[engine] = str(error)
+            _say(f"{Path(reference).name}, {engine}: {error}")
     return refused
 
 
@@ -160,24 +163,26 @@ def run(options: argparse.Namespace) -> None:
     engines = list(options.engines)
     if "int8" in options.parts:
         serving_int8.run(file, get_settings().datasets, options.fresh, options.cases)
-    speed = [part for part in ("classification", "embedding", "lengths", "cold") if part in options.parts]
-    if speed:
-        refused = prepare()
-        for name, reason in refused.items():
-            _say(f"{name}: {reason}")
-        for part in speed:
-            reference = CLASSIFIER.name if part in PEERS and part == "classification" else BACKBONE
-            left = [engine for engine in engines if f"{reference}/{engine}" not in refused]
-            measures: dict[str, Callable[[], dict[str, Any]]] = {
-                "classification": partial(against_peer, part, left, options.segments, options.seconds),
-                "embedding": partial(against_peer, part, left, options.segments, options.seconds),
-                "lengths": partial(lengths, left),
-                "cold": partial(cold, COLD_ROUNDS),
-            }
-            key = store.key_of("serving 1", part, left, options.segments, options.seconds)
-            store.part(file, part, key, measures[part], options.fresh)
+    for part in ("classification", "embedding", "lengths", "cold"):
+        if part not in options.parts:
+            continue
+        refused = prepare(CLASSIFIER if part in ("classification", "cold") else BACKBONE, engines)
+        left = [engine for engine in engines if engine not in refused]
+        measures: dict[str, Callable[[], dict[str, Any]]] = {
+            "classification": partial(against_peer, part, left, options.segments, options.seconds),
+            "embedding": partial(against_peer, part, left, options.segments, options.seconds),
+            "lengths": partial(lengths, left),
+            "cold": partial(cold, COLD_ROUNDS, {name: COLD[name] for name in COLD if name not in refused}),
+        }
+        note = {"refused": refused} if refused else {}
+        key = store.key_of("serving 1", part, left, options.segments, options.seconds)
+        store.part(file, part, key, partial(_with, note, measures[part]), options.fresh)
     if "engines" in store.read(file).get("parts", {}).get("lengths", {}):
         plot(file, file.with_name("serving-lengths.png"))
+
+
+def _with(note: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return {**note, **measure()}
 
 
 def _say(line: str) -> None:

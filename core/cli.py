@@ -127,6 +127,14 @@ def evaluate(model: str, data: Path, format: str, text: str | None, label: str |
 @click.option("--pair", help="Column with the second text (ranking: the document).")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the rows of --file go, predictions added.")
 @click.option("--candidates", type=click.Path(path_type=Path), help="Matching: a text file, one answer a line.")
+@click.option("--engine", default="auto", show_default=True, help="auto, torch, onnx, onnx-int8 or openvino.")
+@click.option(
+    "--long-texts",
+    type=click.Choice(["head", "windows"]),
+    default="head",
+    show_default=True,
+    help="Of a text longer than the model reads: its beginning, or all of it in windows.",
+)
 @as_json
 def predict(
     model: str,
@@ -137,6 +145,8 @@ def predict(
     pair: str | None,
     out: Path | None,
     candidates: Path | None,
+    engine: str,
+    long_texts: Any,
     as_json: bool,
 ) -> None:
     """Predict with MODEL (a folder, name or name@alias) for TEXTs or a file."""
@@ -149,7 +159,7 @@ def predict(
         raise InputError("--file needs --out: the file that gets the rows with their predictions.")
     if any(not t.strip() for t in texts):
         raise InputError("a text is blank; there is nothing to predict from.")
-    predictor = load_predictor(model)
+    predictor = load_predictor(model, engine=engine, long_texts=long_texts)
     if path is not None and out is not None:
         rows = predict_file(predictor, path, out, text, pair, format)
         emit({"rows": rows, "out": str(out)}, as_json, lambda r: f"{r['rows']} rows written to {r['out']}")
