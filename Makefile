@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -45,6 +45,12 @@ bench-methods: install ## Every tuning method on a fixed subset of BANKING77
 
 bench-quality: install ## The quality rows, one after another; goes on where it stopped
 	$(BIN)/python -m benchmarks.quality
+
+bench-serving: install ## Prediction, search and the REST API beside their peers; goes on where it stopped
+	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.serving_http
+	$(BIN)/python -m benchmarks.table
 
 clean: ## Remove what was built; var/ (models, runs) stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
