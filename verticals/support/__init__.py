@@ -1,9 +1,9 @@
 """Support: the bot with retrieval, for support agents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.vertical import Vertical
+from core.vertical import Job, Vertical
 
 
 def _commands() -> Any:
@@ -18,6 +18,25 @@ def _routes() -> Any:
     return router()
 
 
+def _tables() -> Any:
+    from verticals.support.tables import metadata
+
+    return metadata
+
+
+def _jobs() -> Sequence[Job]:
+    return [Job("support-dial", _refit, 3600.0)]
+
+
+def _refit() -> None:
+    from core.operations.database import open_database
+    from verticals.support.dial import refit
+    from verticals.support.settings import SupportSettings
+    from verticals.support.tables import metadata
+
+    refit(open_database(metadata), SupportSettings())
+
+
 def _prepare(report: Callable[[str], None]) -> None:
     from verticals.support.opening import prepare
 
@@ -29,6 +48,8 @@ vertical = Vertical(
     summary="answers customers' questions with sources, or hands over",
     commands=_commands,
     routes=_routes,
+    jobs=_jobs,
+    tables=_tables,
     dashboard="dashboards/support.py",
     port=8501,
     prepare=_prepare,

@@ -17,7 +17,7 @@ from verticals.support.answers import Extract, cite, extract
 from verticals.support.followup import leans_on_history, with_history
 from verticals.support.intents import IntentGuess, Intents
 from verticals.support.knowledge.store import Knowledge
-from verticals.support.precision import Thresholds
+from verticals.support.precision import Thresholds, Watched
 from verticals.support.redaction import redact
 from verticals.support.replies import Annotated, AnnotatedAnswer, Reply, SimilarCases, Turn
 from verticals.support.retrieval import Found, Retrieval
@@ -62,7 +62,7 @@ class Bot:
         intents: Intents | None,
         scope: Scope,
         templates: Mapping[str, Template],
-        thresholds: Thresholds,
+        thresholds: Thresholds | Watched,
         annotated: Annotated | None = None,
         similar: SimilarCases | None = None,
         rewriter: Rewriter | None = None,
@@ -70,7 +70,7 @@ class Bot:
     ) -> None:
         """``clock`` gives seconds, for latencies."""
         self.settings, self.retrieval, self.intents, self.scope = settings, retrieval, intents, scope
-        self.templates, self.thresholds = templates, thresholds
+        self.templates, self._thresholds = templates, thresholds
         self.annotated, self.similar, self.rewriter = annotated, similar, rewriter
         self.clock = clock
 
@@ -85,6 +85,11 @@ class Bot:
         from verticals.support.opening import open_bot
 
         return open_bot(cls, settings or SupportSettings(), annotated, similar)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """How sure it must be now."""
+        return self._thresholds.current()
 
     def encode(self, text: str) -> np.ndarray:
         """The unit vector [d] of a question."""
@@ -187,7 +192,7 @@ class Bot:
     def _from_annotation(self, case: Case) -> Reply | None:
         if self.annotated is None:
             return None
-        found = self.annotated.find(case.vector)
+        found = self.annotated.find(case.vector, case.groups)
         if found is None or found.similarity < self.settings.annotated_similarity:
             return None
         intent = found.intent or (case.guess.intent if case.guess else None)

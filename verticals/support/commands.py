@@ -11,12 +11,27 @@ from core.errors import InputError
 if TYPE_CHECKING:
     from verticals.support.bot import Bot
 
+
+class _Group(click.Group):
+    """``mine`` is a file of its own, imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "mine"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "mine":
+            from verticals.support.mine_command import mine
+
+            return mine
+        return super().get_command(ctx, cmd_name)
+
+
 groups_option = click.option(
     "--group", "groups", multiple=True, help="Read as a member of this group; repeatable. Default: public."
 )
 
 
-@click.group()
+@click.group(cls=_Group)
 def support() -> None:
     """Answer customers' questions with sources, or hand over."""
 
@@ -112,6 +127,32 @@ def _evaluated(result: dict[str, Any]) -> str:
     ]
     latency = result["latency_ms"]
     return "\n".join([*lines, f"latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"])
+
+
+@support.command()
+@click.option(
+    "--precision", type=click.FloatRange(0.5, 1.0, min_open=True, max_open=True), help="Put this promise in force."
+)
+@as_json
+def dial(precision: float | None, as_json: bool) -> None:
+    """Show what precision the judged answers support and at what coverage, or fit the thresholds to one."""
+    from core.operations.database import open_database
+    from verticals.support.dial import state, turn
+    from verticals.support.settings import SupportSettings
+    from verticals.support.tables import metadata
+
+    engine, settings = open_database(metadata), SupportSettings()
+    found = turn(engine, settings, precision) if precision else state(engine, settings)
+    emit(found.to_dict(), as_json, _dialled)
+
+
+def _dialled(result: dict[str, Any]) -> str:
+    thresholds, fitted, moved = result["thresholds"], result["dial"], result["drift"]
+    promise = f"{fitted['target']:.0%} right"
+    possible = f"{fitted['coverage']:.0%} coverage" if fitted["threshold"] is not None else fitted["reason"]
+    lines = [f"in force: at least {thresholds['template']:.2f} sure, fitted on {thresholds['rows']} judged answers"]
+    lines.append(f"on {result['judged']} judged answers, {promise}: {possible}")
+    return "\n".join([*lines, *([f"warning: {moved['reason']}"] if moved["warning"] else [])])
 
 
 @support.group()

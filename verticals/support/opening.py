@@ -8,7 +8,7 @@ from core.search.encoding import Encoder
 from core.search.versions import Versions
 from verticals.support.intents import Intents
 from verticals.support.knowledge.ingest import IngestReport, ingest
-from verticals.support.precision import Thresholds
+from verticals.support.precision import Watched
 from verticals.support.replies import Annotated, SimilarCases
 from verticals.support.retrieval import QueryEncoder, Retrieval
 from verticals.support.settings import SupportSettings
@@ -50,7 +50,7 @@ def open_bot(
         intents,
         scope,
         load_templates(settings.templates) if settings.intents else {},
-        Thresholds.load(settings.thresholds, scope.thresholds),
+        Watched(settings.thresholds, scope.thresholds),
         annotated,
         similar,
         Rewriter(generator) if generator else None,
@@ -60,11 +60,12 @@ def open_bot(
 def open_default(settings: SupportSettings | None = None) -> "Bot":
     """The bot as it is served: the knowledge read in if nothing is there yet, annotated answers from the database."""
     from verticals.support.bot import Bot
+    from verticals.support.conversations import open_annotated, open_similar
 
     settings = settings or SupportSettings()
     if Versions(settings.index).current() is None:
         prepare(settings=settings)
-    return Bot.open(settings)
+    return Bot.open(settings, open_annotated(), open_similar())
 
 
 def _reranker(settings: SupportSettings) -> Any:

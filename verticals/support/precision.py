@@ -43,6 +43,10 @@ class Thresholds:
         when = now.astimezone(UTC).isoformat(timespec="seconds")
         return replace(self, template=threshold, passage=threshold, precision=precision, rows=rows, fitted=when)
 
+    def current(self) -> "Thresholds":
+        """These."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
@@ -61,6 +65,29 @@ class Thresholds:
             return cls(**shipped)
         except (ValueError, TypeError, OSError) as error:
             raise InputError(f"{path} holds no thresholds ({error}); delete it to use the shipped ones.") from error
+
+
+class Watched:
+    """Thresholds in a file that other processes may write: a new fit is in force with the next question."""
+
+    def __init__(self, path: Path, shipped: Mapping[str, float]) -> None:
+        self.path, self._shipped = path, shipped
+        self._seen: tuple[int, int] | None = None
+        self._known = Thresholds.load(path, shipped)
+
+    def current(self) -> Thresholds:
+        """Those in force. A file that was damaged later changes nothing."""
+        try:
+            state = self.path.stat()
+            mark = (state.st_mtime_ns, state.st_size)
+        except OSError:
+            mark = None
+        if mark != self._seen:
+            try:
+                self._known, self._seen = Thresholds.load(self.path, self._shipped), mark
+            except InputError:
+                self._seen = mark
+        return self._known
 
 
 @dataclass(frozen=True)
@@ -111,17 +138,18 @@ def fit(confidence: ArrayLike, correct: ArrayLike, target: float = 0.95, delta: 
         return Dial(target, None, 0.0, curve, len(sure), delta, reason)
     # Conditions on the scores alone: the grid knows nothing of what was right, so the tests stay valid.
     grid = np.unique(np.quantile(sure, np.linspace(0, 1, _GRID + 1)))[::-1]
-    best: float | None = None
+    low = _lows(*_counts(sure, right, grid), delta / len(_STARTS))
+    best: int | None = None
     for start in _STARTS:
         begin = int(np.searchsorted(-grid, -np.quantile(sure, 1 - start)))
-        for threshold in grid[begin:]:
-            answered = sure >= threshold
-            if _low(int(right[answered].sum()), int(answered.sum()), delta / len(_STARTS)) < target:
-                break
-            best = float(threshold) if best is None else min(best, float(threshold))
+        kept = low[begin:] >= target
+        length = len(kept) if kept.all() else int(np.argmin(kept))  # up to the first that fails
+        if length:
+            best = max(best or 0, begin + length - 1)
     if best is None:
         return Dial(target, None, 0.0, curve, len(sure), delta, "no threshold keeps this promise on the judged answers")
-    return Dial(target, best, float((sure >= best).mean()), curve, len(sure), delta)
+    threshold = float(grid[best])
+    return Dial(target, threshold, float((sure >= threshold).mean()), curve, len(sure), delta)
 
 
 @dataclass(frozen=True)
@@ -168,20 +196,27 @@ def drift(
 
 
 def _curve(sure: np.ndarray, right: np.ndarray) -> list[Point]:
-    points = []
-    for threshold in np.unique(np.quantile(sure, np.linspace(0, 1, 51))) if len(sure) else ():
-        answered = sure >= threshold
-        count, good = int(answered.sum()), int(right[answered].sum())
-        low, high = _low(good, count, 0.025), 1 - _low(count - good, count, 0.025)
-        points.append(Point(float(threshold), count / len(sure), count, good / count, low, high))
-    return points
+    if not len(sure):
+        return []
+    grid = np.unique(np.quantile(sure, np.linspace(0, 1, 51)))
+    good, count = _counts(sure, right, grid)
+    low, high = _lows(good, count, 0.025), 1 - _lows(count - good, count, 0.025)
+    rows = zip(grid, count, good, low, high, strict=True)
+    return [Point(float(t), int(n) / len(sure), int(n), g / n, float(a), float(b)) for t, n, g, a, b in rows]
 
 
-def _low(good: int, count: int, delta: float) -> float:
-    """The exact lower bound of a share, one-sided at ``delta``."""
+def _counts(sure: np.ndarray, right: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many at or above each threshold are right, and how many there are."""
+    order = np.argsort(-sure, kind="stable")
+    count = np.searchsorted(-sure[order], -grid, side="right")
+    return np.concatenate([[0], np.cumsum(right[order])])[count], count
+
+
+def _lows(good: np.ndarray, count: np.ndarray, delta: float) -> np.ndarray:
+    """The exact lower bounds of shares, one-sided at ``delta``."""
     from scipy.stats import beta
 
-    return float(beta.ppf(delta, good, count - good + 1)) if good else 0.0
+    return np.where(good > 0, beta.ppf(delta, np.maximum(good, 1), count - good + 1), 0.0)
 
 
 def _rows(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

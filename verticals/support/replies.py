@@ -102,8 +102,11 @@ class AnnotatedAnswer:
 class Annotated(Protocol):
     """Where the bot looks for annotated answers first."""
 
-    def find(self, question_vector: np.ndarray) -> AnnotatedAnswer | None:
-        """The nearest annotated answer by the unit vector [d] of a question, however far it is; None without any."""
+    def find(self, question_vector: np.ndarray, groups: Sequence[str] | None = None) -> AnnotatedAnswer | None:
+        """The nearest annotated answer that one of ``groups`` may read, by the unit vector [d] of a question.
+
+        However far it is; None without any.
+        """
 
 
 class SimilarCases(Protocol):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -14,13 +14,12 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?")
 # Words that turn a statement round or bind it to a condition; a rewrite must neither add nor drop one.
 _TURNING = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without|only|unless|except|until|before|after|if|must|may"
-    r"|always|at least|at most|up to|more|less|over|under)\b|n['’]t\b|不|没|未|无",
+    r"|always|at least|at most|up to|more|less|over|under|above|below|within)\b|n['’]t\b|不|没|未|无",
     re.IGNORECASE,
 )
 _FILLING = frozenset(
     tokenize("also please just then that means you simply here there yes still so and need will get one now")
 )
-_COVERED = 1.0
 _LONGER = 1.3
 
 
@@ -71,8 +70,9 @@ class Rewriter:
 def unfaithful(text: str, quotes: str) -> str:
     """Why a rewrite says something that the quotes do not; empty when it is all there.
 
-    Each number must stand in the quotes with the same word behind it, each name must stand there, and each sentence
-    must have all its content words in one quoted sentence (or two neighbours) that turns the same way.
+    Each number must stand in the quotes with the same word behind it, and each name must stand there. Each sentence
+    must have its content words, in their order, from one quoted sentence, with all that one's numbers and every word
+    that turns or limits it: two sentences put together, or half of one, can say what neither does.
     """
     if not text:
         return "it is empty"
@@ -90,23 +90,24 @@ def unfaithful(text: str, quotes: str) -> str:
     for name in _NAME.findall(text):
         if name.casefold() not in known:
             return f"the name {name} is not in the quotes"
-    windows = list(_windows(quotes))
-    for sentence in _SENTENCE.findall(text):
-        if not sentence.strip():
-            continue
-        said = set(tokenize(sentence)) - _FILLING
-        fitting = [w for w in windows if not said or len(said & set(tokenize(w))) / len(said) >= _COVERED]
+    quoted = [one for one in _SENTENCE.findall(quotes) if one.strip()]
+    for sentence in (one for one in _SENTENCE.findall(text) if one.strip()):
+        said = [term for term in tokenize(sentence) if term not in _FILLING]
+        fitting = [one for one in quoted if _in_order(said, tokenize(one))]
         if not fitting:
             return f"the quotes do not say: {sentence.strip()[:80]}"
-        if not any(_turns(sentence) == _turns(window) for window in fitting):
+        if not any(_turns(sentence) == _turns(one) and _numbers(sentence) == _numbers(one) for one in fitting):
             return f"the quotes say it otherwise: {sentence.strip()[:80]}"
     return ""
 
 
-def _windows(quotes: str) -> Iterator[str]:
-    own = [sentence for sentence in _SENTENCE.findall(quotes) if sentence.strip()]
-    yield from own
-    yield from (" ".join(pair) for pair in zip(own, own[1:], strict=False))
+def _in_order(said: list[str], there: list[str]) -> bool:
+    rest = iter(there)
+    return all(term in rest for term in said)
+
+
+def _numbers(text: str) -> list[str]:
+    return sorted(_NUMBER.findall(text))
 
 
 def _turns(text: str) -> list[str]:

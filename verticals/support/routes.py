@@ -3,22 +3,25 @@
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Path, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from core.api.access import Caller, require
 from core.api.events import stream
 from core.api.problems import NotFound, documented
 from core.errors import InputError
+from core.operations.database import open_database
+from verticals.support import dial
 from verticals.support.bot import LONGEST, Bot
 from verticals.support.knowledge import store
 from verticals.support.knowledge.ingest import Blob, IngestReport, ingest_blobs, remove
 from verticals.support.knowledge.reading import FILE_BYTES, READERS
 from verticals.support.replies import Reply, Role, Turn
+from verticals.support.tables import metadata
 
 Agent = Annotated[Caller, Depends(require("agent"))]
 Admin = Annotated[Caller, Depends(require("admin"))]
@@ -66,6 +69,14 @@ class Rollback(BaseModel):
     number: int | None = Field(None, ge=1)
 
 
+class Promise(BaseModel):
+    """The share of right answers wanted among those given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    precision: float = Field(gt=0.5, lt=1.0, examples=[0.95])
+
+
 def bot_of(request: Request) -> Bot:
     """The process's bot, opened once; its index follows what is published."""
     state = request.app.state
@@ -77,18 +88,27 @@ def bot_of(request: Request) -> Bot:
         return state.support  # type: ignore[no-any-return]
 
 
+def database_of(request: Request) -> Engine:
+    """The application's database, its tables made once."""
+    state = request.app.state
+    with _lock:
+        if getattr(state, "support_database", None) is None:
+            state.support_database = open_database(metadata)
+        return state.support_database  # type: ignore[no-any-return]
+
+
 BotOf = Annotated[Bot, Depends(bot_of)]
+Database = Annotated[Engine, Depends(database_of)]
 
 
 def router() -> APIRouter:
     """All routes of the application."""
     made = APIRouter(prefix="/v1/support")
-    for add in (_replies, _knowledge, _versions):
+    for add in (_replies, _knowledge, _versions, _dial):
         add(made)
-    if find_spec("verticals.support.routes_conversations") is not None:
-        from verticals.support.routes_conversations import router as conversations
+    from verticals.support.routes_conversations import router as conversations  # it imports from this module
 
-        made.include_router(conversations)
+    made.include_router(conversations)
     return made
 
 
@@ -216,3 +236,15 @@ def _versions(made: APIRouter) -> None:
         questions = wanted.questions or saved_questions()
         found = store.diff_versions(bot.settings.index, bot.retrieval.encoder, questions, wanted.old, wanted.new)
         return {"changes": [change.to_dict() for change in found]}
+
+
+def _dial(made: APIRouter) -> None:
+    @made.get("/dial", summary="Show the precision dial")
+    def show(caller: Admin, bot: BotOf, engine: Database) -> Any:
+        """Thresholds in force, the curve of coverage against precision on the judged answers, and the drift warning."""
+        return dial.state(engine, bot.settings).to_dict()
+
+    @made.put("/dial", summary="Turn the precision dial")
+    def turn(wanted: Promise, caller: Admin, bot: BotOf, engine: Database) -> Any:
+        """Fit the thresholds to the judged answers; refused where those cannot support the promise."""
+        return dial.turn(engine, bot.settings, wanted.precision).to_dict()

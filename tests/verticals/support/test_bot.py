@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -98,7 +100,8 @@ class OneAnnotation:
     def __init__(self, similarity: float) -> None:
         self.similarity = similarity
 
-    def find(self, question_vector: np.ndarray) -> AnnotatedAnswer | None:
+    def find(self, question_vector: np.ndarray, groups: Sequence[str] | None = None) -> AnnotatedAnswer | None:
+        assert groups == ("public",)
         return AnnotatedAnswer("a1", "late card", "An agent wrote this.", self.similarity)
 
 
