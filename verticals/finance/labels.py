@@ -140,7 +140,7 @@ def document_of(article: Text) -> str:
 class Desk:
     """The models of one language, opened when its first text comes."""
 
-    def __init__(self, models: Models, described: Sequence[DescribedTopic] = (), engine: str = "onnx") -> None:
+    def __init__(self, models: Models, described: Sequence[DescribedTopic] = (), engine: str = "auto") -> None:
         """Raises InputError or MissingExtra when the sentiment model cannot be opened."""
         from core.serving.encoder import load_encoder
 
@@ -167,8 +167,11 @@ class Labeller:
         self.desks, self.companies, self._further = desks, companies, tuple(further)
 
     @classmethod
-    def open(cls, settings: FinanceSettings | None = None, engine: str = "onnx") -> "Labeller":
+    def open(cls, settings: FinanceSettings | None = None, engine: str = "auto") -> "Labeller":
         """With the shipped models, or those registered under their names, and the settings' companies and topics.
+
+        ``engine``: auto takes an ONNX export that is there and else PyTorch; onnx makes the export first, which takes
+        a while and pays for archives.
 
         Raises InputError when there is no English sentiment model or the company table is bad.
         """
@@ -271,9 +274,21 @@ def sentence_at(document: str, position: int) -> str:
 
 
 def open_model(reference: str | Path, engine: str) -> Any:
-    """A tuned model on the given engine. Raises InputError when there is none."""
-    from core.serving.predictor import load_predictor
+    """A tuned model on the given engine: of one's own under that name, else the shipped one.
 
+    Where nothing can have been registered the registry is not asked: importing MLflow takes many seconds of the first
+    minute. Raises InputError when there is no such model.
+    """
+    from core.serving.predictor import load_predictor
+    from core.settings import PROJECT_ROOT, get_settings
+
+    settings = get_settings()
+    shipped = PROJECT_ROOT / "data" / "adapters" / str(reference)
+    if settings.tracking_uri is None and not (settings.var / "mlflow.db").exists():
+        if (shipped / "recipe.toml").is_file():
+            return load_predictor(shipped, engine=engine)
+        if not Path(reference).exists():
+            raise InputError(f"there is no model {str(reference)!r}, neither registered nor in data/adapters.")
     return load_predictor(reference, engine=engine)
 
 
