@@ -327,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Help is a result, too, and printed by click itself: it goes to stdout.
         with contextlib.nullcontext() if asks_help else _quiet():
-            headwater.main(arguments, prog_name="headwater", standalone_mode=False)
+            code = headwater.main(arguments, prog_name="headwater", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
@@ -361,7 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
             err=True,
         )
         return 1
-    return 0
+    return code if isinstance(code, int) else 0  # what a command gave to click's Exit
 
 
 # A place that cannot be written to, or no room: nothing the program could have done otherwise.
