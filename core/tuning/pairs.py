@@ -17,6 +17,7 @@ from core.tuning import frozen
 from core.tuning.artifact import Built
 from core.tuning.encoder import TextEncoder
 from core.tuning.inference import device_of, encode, pad, run, tokenise
+from core.tuning.matching_loss import KnownPairsLoss, PairTable
 from core.tuning.optimiser import orthogonality
 from core.tuning.recipe import Recipe
 from core.tuning.training import Outcome, Report, arguments, optimisers, train, with_light_checkpoints
@@ -116,6 +117,14 @@ def fit_matching(
     prompts = dict.fromkeys(rows.column_names, built.base.passage_prefix) | {"text": built.base.query_prefix}
     if frozen.frozen_blocks(built.model) and not any(prompts.values()):
         module.remember_frozen([text for name in rows.column_names for text in rows[name]])
+    loss: nn.Module = MultipleNegativesRankingLoss(model, scale=1 / recipe.training.temperature)
+    sampler = BatchSamplers.NO_DUPLICATES
+    if recipe.training.known_pairs:
+        table = PairTable(rows["text"], rows["positive"])
+        loss = KnownPairsLoss(model, table, 1 / recipe.training.temperature, recipe.training.popularity_correction)
+        rows = rows.add_column("label", list(range(len(rows))))
+        # Texts may meet again within a batch: known pairs are told apart by the loss.
+        sampler = BatchSamplers.BATCH_SAMPLER
     trainer = with_light_checkpoints(SentenceTransformerTrainer)(
         model=model,
         args=arguments(
@@ -124,11 +133,11 @@ def fit_matching(
             work,
             len(rows),
             MatchingEvaluator.primary,
-            batch_sampler=BatchSamplers.NO_DUPLICATES,
+            batch_sampler=sampler,
             prompts=prompts if any(prompts.values()) else None,
         ),
         train_dataset=rows,
-        loss=_Regularised(MultipleNegativesRankingLoss(model, scale=1 / recipe.training.temperature), recipe, built),
+        loss=_Regularised(loss, recipe, built),
         evaluator=MatchingEvaluator(built, recipe, validation_rows),
         optimizers=optimisers(model, built.model.backbone, recipe),
     )

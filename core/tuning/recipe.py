@@ -110,6 +110,12 @@ class TrainingConfig(_Strict):
     keep: Literal["best", "last"] = "best"
     hard_negatives: int = Field(default=0, ge=0, description="matching: negatives mined per pair")
     temperature: float = Field(default=0.05, gt=0, description="matching: softmax temperature")
+    known_pairs: bool = Field(
+        default=False, description="matching: all positives of a text in the batch are targets, not negatives"
+    )
+    popularity_correction: float = Field(
+        default=0.0, ge=0, le=1, description="known_pairs: share of log(frequency) taken off a positive's logit"
+    )
     seed: int = 7
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 

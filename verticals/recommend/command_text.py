@@ -51,3 +51,27 @@ def neighbours(told: list[dict[str, Any]]) -> str:
 def checked(told: dict[str, Any]) -> str:
     """One line a rule."""
     return "\n".join(f"{row['label']} ({row['kind']}): {row['items']} items" for row in told["rules"])
+
+
+def judged(told: dict[str, Any]) -> str:
+    """A table of systems and metrics, and the comparisons."""
+    split = told["split"]
+    names = ["ndcg@10", "recall@20", "mrr@10", "map"]
+    lines = [f"{split['source']}: {split['test_events']} held-out events of {split['test_users']} users"]
+    if split["synthetic"]:
+        lines.append("The events are synthetic: figures tell that the machinery works, not how good it is.")
+    lines.append(f"{'':24}" + "".join(f"{name:>24}" for name in names) + "  coverage@10")
+    for system, values in told["systems"].items():
+        cells = "".join(f"{_interval(values[name]):>24}" for name in names)
+        lines.append(f"{system:24}{cells}  {values['coverage@10']:.3f}")
+    for name, value in told["comparisons"].items():
+        lines.append(f"{name}: nDCG@10 {_interval(value['difference'])}, p = {value['p_value']:.3f}")
+    for system, value in told.get("impressions", {}).get("auc", {}).items():
+        lines.append(f"AUC of what was shown, {system}: {_interval(value)}")
+    return "\n".join(lines)
+
+
+def _interval(value: dict[str, Any]) -> str:
+    if value["low"] is None:
+        return f"{value['value']:.4f}"
+    return f"{value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"

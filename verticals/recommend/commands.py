@@ -120,3 +120,26 @@ def rules(file: Path, as_json: bool) -> None:
     from verticals.recommend import command_text, loading
 
     emit(loading.check(file), as_json, command_text.checked)
+
+
+@recommend.command()
+@click.option("--items", type=_FILE, help="Items to judge on; the loaded ones unless given.")
+@click.option("--events", type=_FILE, help="Events to judge on.")
+@click.option("--format", default="auto", show_default=True, help="auto, table, movielens, mind.")
+@click.option("--split", "how", type=click.Choice(["user", "global"]), default="user", show_default=True)
+@click.option("--fraction", default=0.2, show_default=True, help="What is held out, from the end.")
+@click.option("--encoder", help="A backbone, folder or name@alias instead of the configured one.")
+@click.option("--resamples", default=1000, show_default=True, type=click.IntRange(0), help="Of the bootstrap.")
+@as_json
+def evaluate(as_json: bool, resamples: int, **given: Any) -> None:
+    """Judge the hybrid beside popularity, item-kNN, EASE and untuned text on held-out behaviour."""
+    from verticals.recommend import command_text, judging
+    from verticals.recommend.settings import recommend_settings
+
+    if given["format"] == "table":
+        given["format"] = "auto"
+    settings = recommend_settings()
+    found = judging.evaluate(
+        settings, judging.ground(settings, **given), resamples, lambda line: click.echo(line, err=True)
+    )
+    emit(found, as_json, command_text.judged)

