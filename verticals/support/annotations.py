@@ -65,11 +65,13 @@ class Annotations:
     ) -> str:
         """Keep an answer, in place of an earlier one to the same question for the same readers. Returns its id.
 
-        Raises InputError when question or answer is blank.
+        Raises InputError when question or answer is blank, or the answer holds personal data.
         """
         question, answer = redact(annotation.question.strip()).text, annotation.answer.strip()
         if not question or not answer:
             raise InputError("an annotated answer needs both a question and an answer.")
+        if redact(answer).finds:
+            raise InputError("the answer holds personal data, so it cannot be given to others; take it out.")
         groups = sorted(annotation.groups)
         hits = self._vectors.find(vector, 1, lambda row: sorted(row.groups) == groups)
         values = {
