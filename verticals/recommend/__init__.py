@@ -12,6 +12,12 @@ def _commands() -> Any:
     return recommend
 
 
+def _routes() -> Any:
+    from verticals.recommend.routes import router
+
+    return router
+
+
 def _tables() -> Any:
     from verticals.recommend.tables import metadata
 
@@ -28,6 +34,9 @@ vertical = Vertical(
     name="recommend",
     summary="scores candidates for a user by text and behaviour, with reasons",
     commands=_commands,
+    routes=_routes,
     tables=_tables,
+    dashboard="dashboards/recommend.py",
+    port=8503,
     prepare=_prepare,
 )

@@ -25,6 +25,7 @@ from verticals.recommend.ranking import (
     rows_for_trees,
 )
 from verticals.recommend.taste import TextTaste, centred, check_vectors
+from verticals.recommend.text_ease import fit_text_ease
 from verticals.recommend.transitions import fit_transitions
 
 _USERS_AT_ONCE = 128  # features of so many users over the whole catalogue are held at a time
@@ -141,7 +142,8 @@ def standard_sources(
         fit_trending(histories),
     ]
     if vectors is not None:
-        found.append(TextTaste(centred(check_vectors(vectors, len(items)))))
+        unit = centred(check_vectors(vectors, len(items)))
+        found += [TextTaste(unit), fit_text_ease(histories, unit, ease, recency=short)]
     return found
 
 

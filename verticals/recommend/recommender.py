@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Literal
 
@@ -174,6 +175,27 @@ class Recommender:
         change = self.store.append_events(events, note)
         self.refresh()
         return change
+
+    def profile(self, user: str, recent: int = 20) -> dict[str, Any]:
+        """``{"user", "known", "events", "recent": [{"item", "title", "strength", "time"}]}``, the newest first."""
+        snapshot = self.snapshot
+        number = snapshot.users.get(user)
+        if number is None:
+            return {"user": user, "known": False, "events": 0, "recent": []}
+        items, times, strengths = snapshot.histories.of(number)
+        titles = snapshot.items.frame["title"]
+        rows = [
+            {
+                "item": snapshot.items.ids[item],
+                "title": titles.iloc[item],
+                "strength": round(float(strength), 3),
+                "time": datetime.fromtimestamp(moment, UTC).isoformat(),
+            }
+            for item, moment, strength in zip(
+                items[::-1][:recent].tolist(), times[::-1][:recent].tolist(), strengths[::-1][:recent], strict=True
+            )
+        ]
+        return {"user": user, "known": True, "events": len(items), "recent": rows}
 
     def status(self) -> dict[str, Any]:
         """What is loaded and trained, for pages and probes."""

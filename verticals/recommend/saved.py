@@ -17,6 +17,7 @@ from verticals.recommend.histories import Float32, Ints, Recency
 from verticals.recommend.item_knn import ItemKnn
 from verticals.recommend.probability import Probability
 from verticals.recommend.ranking import Blend, LambdaMart
+from verticals.recommend.text_ease import TextEase
 from verticals.recommend.transitions import Transitions
 
 FORMAT = 1
@@ -143,8 +144,13 @@ def load(folder: Path) -> Saved:
         raise InputError(f"{folder} holds no recommender that can be read ({error}); train again.") from None
 
 
-def grown(source: Source, n: int) -> Source:
-    """A learnt source for a catalogue that has n items now; the new ones score 0."""
+def grown(source: Source, n: int, vectors: Float32) -> Source:
+    """A learnt source for a catalogue that has n items now; new ones score 0 where behaviour is all that counts.
+
+    ``vectors`` [n, d] are those of ``TextTaste``.
+    """
+    if isinstance(source, TextEase):
+        return source.over(vectors)
     if isinstance(source, Ease):
         return replace(source, n_items=n)
     name = "similarities" if isinstance(source, ItemKnn) else "weights"
@@ -169,6 +175,9 @@ def _write_source(source: Any, stem: Path) -> dict[str, Any]:
     if isinstance(source, Ease):
         np.savez(stem.with_suffix(".npz"), weights=source.weights, active=source.active)
         return {**told, "kind": "ease", "n": source.n_items}
+    if isinstance(source, TextEase):
+        np.savez(stem.with_suffix(".npz"), to_left=source.to_left, to_right=source.to_right)
+        return {**told, "kind": "text-ease"}
     if isinstance(source, ItemKnn):
         save_npz(stem.with_suffix(".npz"), csr_array(source.similarities))
         return {**told, "kind": "item-knn"}
@@ -185,6 +194,10 @@ def _read_source(told: Mapping[str, Any], stem: Path) -> Source:
         with np.load(path) as arrays:
             active: Ints = arrays["active"]
             return Ease(arrays["weights"], active, int(told["n"]), recency, name)
+    if told["kind"] == "text-ease":
+        with np.load(path) as arrays:
+            none = np.empty((0, arrays["to_right"].shape[1]), dtype=np.float32)  # made by ``grown``
+            return TextEase(none, none, arrays["to_left"], arrays["to_right"], recency, name)
     matrix = csr_array(load_npz(path))
     if told["kind"] == "item-knn":
         return ItemKnn(matrix, recency, name)

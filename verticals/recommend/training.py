@@ -21,7 +21,7 @@ from verticals.recommend.snapshot import histories_of, strongest_of
 from verticals.recommend.splits import temporal_split
 from verticals.recommend.store import Store
 from verticals.recommend.taste import TextTaste
-from verticals.recommend.vectors import ItemVectors, hashes_of
+from verticals.recommend.vectors import ItemVectors, hashes_of, shipped
 
 Report = Callable[[str], None]
 LEAST_EVENTS = 50
@@ -117,18 +117,19 @@ def _train(settings: RecommendSettings, report: Report, encoder: str, note: str)
 
 
 def _vectors(settings: RecommendSettings, encoder: str, items: Items, report: Report) -> ItemVectors:
+    """Vectors known already, from the version in use or shipped with the sample; new texts are encoded."""
     folder = saved.current(settings.folder)
     if folder is not None:
         try:
             before = saved.load(folder)
         except InputError:
             before = None  # a damaged version is no reason not to train another one
-        if before is not None and before.encoder == encoder:
-            fresh = ItemVectors(encoder)
-            if fresh.fingerprint == before.fingerprint:
-                return ItemVectors(encoder, before.fingerprint, (before.hashes, before.vectors))
-    report(f"encoding {len(items)} texts with {encoder}")
-    return ItemVectors(encoder)
+        # A tuned model's folder is never written twice; a name may point elsewhere by now.
+        if before is not None and before.encoder == encoder and "@" not in encoder:
+            return ItemVectors(encoder, before.fingerprint, (before.hashes, before.vectors))
+    known = shipped(settings.sample / "minilm.npz", encoder)
+    report(f"vectors of {len(items)} texts by {encoder}")
+    return known or ItemVectors(encoder)
 
 
 def _config(settings: RecommendSettings, n: int) -> HybridConfig:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from verticals.recommend.taste import check_vectors
 def hashes_of(texts: Sequence[str]) -> tuple[str, ...]:
     """What stands for each text."""
     return tuple(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest() for text in texts)
+
+
+def shipped(path: Path, encoder: str) -> "ItemVectors | None":
+    """Vectors that ship with the sample, so that its first training loads no encoder; None for another encoder."""
+    if encoder != SHIPPED_ENCODER or not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        vectors = arrays["vectors"].astype(np.float32)
+        return ItemVectors(encoder, str(arrays["fingerprint"]), (arrays["hashes"].tolist(), vectors))
+
+
+SHIPPED_ENCODER = "minilm"
 
 
 class ItemVectors:
