@@ -3,6 +3,7 @@
 The three built-in verticals come in through the same door as anybody's fourth.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -62,9 +63,16 @@ class Vertical:
 
 
 def installed() -> dict[str, EntryPoint]:
-    """Entry points by vertical name, without importing any of them. Raises InputError for a name used twice."""
+    """Entry points by vertical name, without importing any of them.
+
+    HEADWATER_ONLY (names with commas between) leaves out all others, as ``headwater up --only`` does for what it
+    starts. Raises InputError for a name used twice.
+    """
+    only = [name.strip() for name in os.environ.get("HEADWATER_ONLY", "").split(",") if name.strip()]
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        if only and point.name not in only:
+            continue
         known = found.get(point.name)
         if known is not None and known.value != point.value:
             raise InputError(

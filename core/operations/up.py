@@ -112,7 +112,13 @@ class Supervisor:
         }
 
     def _child(self, spec: Spec, patience: Patience | None = None) -> Child:
-        return Child(spec, self.settings.var / "logs", environment(self.settings), self.tell, patience or self.patience)
+        return Child(
+            spec,
+            self.settings.var / "logs",
+            environment(self.settings, self.plan.only),
+            self.tell,
+            patience or self.patience,
+        )
 
     def _prepare(self, name: str, stop: threading.Event) -> Prepared:
         command: Sequence[str] = ("{python}", "-m", "core.operations.prepare", name)
