@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outside = clinc(get_settings().datasets)
     if chosen.rows:
         trained = Labelled(_some(trained.texts, chosen.rows), _some(trained.intents, chosen.rows))
-        outside = Outside(_some(outside.train, chosen.rows), _some(outside.validation, chosen.rows), [], outside.near)
+        few = _some(outside.validation, chosen.rows // 2)
+        outside = Outside(_some(outside.train, chosen.rows), few, [], _some(outside.near, chosen.rows // 4))
     articles = {name: one.articles for name, one in load_templates(settings.templates).items()}
     scope = fit_scope(intents, retrieval, trained, held_out, outside.train, outside.validation, outside.near, articles)
     scope.save(chosen.out)
