@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks import store
 from benchmarks.markdown import UNMEASURED, origin, reason, table
+from benchmarks.serving_http import HEAD, PART, http_rows
 
 AIMS = {"classification": 4.0, "embedding": 2.0}
 SHARES = {"torch": 0.6, "onnx": 0.6, "openvino": 0.6, "onnx-int8": 1.0}
@@ -17,7 +18,9 @@ def serving_table(results: Path) -> str:
     """Speed beside peers, share of the processor, 8 bits beside float32, cold start."""
     parts = store.read(results / "serving.json").get("parts", {})
     blocks = [_speed(task, parts.get(task, {})) for task in AIMS]
+    rows = http_rows(results)
     blocks += [_shares(parts.get("lengths", {})), _int8(parts), _cold(parts.get("cold", {}))]
+    blocks.append(table(HEAD, rows) if rows else f"REST API: {reason([parts.get(PART, {})])}.")
     measured = [part for part in parts.values() if "date" in part]
     return "\n\n".join([*blocks, *([origin(measured, "serving")] if measured else [])])
 
