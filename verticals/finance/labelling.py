@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 
 from verticals.finance import tables
 
@@ -89,8 +89,7 @@ def label_some(engine: Engine, labeller: Labeller, now: datetime, batch: int) ->
             _label_one(engine, labeller, row, now)
         return len(rows)
     with engine.begin() as connection:
-        for row, label in zip(rows, labels, strict=True):
-            _write(connection, row, label, labeller.version, now)
+        _write(connection, rows, labels, labeller.version, now)
     return len(rows)
 
 
@@ -102,7 +101,7 @@ def _label_one(engine: Engine, labeller: Labeller, row: Row[Any], now: datetime)
         _failed(engine, row.id, f"{type(error).__name__}: {error}"[:500])
         return
     with engine.begin() as connection:
-        _write(connection, row, label, labeller.version, now)
+        _write(connection, [row], [label], labeller.version, now)
 
 
 def _next(engine: Engine, version: str, now: datetime, batch: int) -> Sequence[Row[Any]]:
@@ -123,32 +122,40 @@ def _next(engine: Engine, version: str, now: datetime, batch: int) -> Sequence[R
         return connection.execute(query.order_by(table.c.time.desc()).limit(batch)).all()
 
 
-def _write(connection: Connection, row: Row[Any], label: Label, version: str, now: datetime) -> None:
+def _write(
+    connection: Connection, rows: Sequence[Row[Any]], made: Sequence[Label], version: str, now: datetime
+) -> None:
     """Labels and stage together; a text that was corrected in between keeps its place in the queue."""
     table, labels = tables.articles, tables.labels
-    same = (table.c.id == row.id) & (table.c.revision == row.revision)
-    changed = connection.execute(update(table).where(same).values(stage=tables.LABELLED, attempts=0, problem=None))
-    if changed.rowcount != 1:
+    same = (table.c.id == bindparam("number")) & (table.c.revision == bindparam("seen"))
+    stage = update(table).where(same).values(stage=tables.LABELLED, attempts=0, problem=None)
+    connection.execute(stage, [{"number": row.id, "seen": row.revision} for row in rows])
+    ids = [row.id for row in rows]
+    found = connection.execute(select(table.c.id, table.c.revision).where(table.c.id.in_(ids)))
+    revisions = {row.id: row.revision for row in found}
+    kept = [(row, label) for row, label in zip(rows, made, strict=True) if revisions.get(row.id) == row.revision]
+    if not kept:
         return
-    connection.execute(delete(labels).where(labels.c.article == row.id, labels.c.model == version))
-    connection.execute(update(labels).where(labels.c.article == row.id).values(current=False))
-    connection.execute(
-        insert(labels).values(
-            article=row.id,
-            model=version,
-            revision=row.revision,
-            made=now,
-            current=True,
-            sentiment=label.sentiment,
-            negative=float(label.probabilities["negative"]),
-            neutral=float(label.probabilities["neutral"]),
-            positive=float(label.probabilities["positive"]),
-            topic=label.topic,
-            topic_probability=None if label.topic_probability is None else float(label.topic_probability),
-            companies=[company.to_dict() for company in label.companies],
-            vector=_packed(label.vector),
-        )
-    )
+    ids = [row.id for row, _ in kept]
+    connection.execute(delete(labels).where(labels.c.article.in_(ids), labels.c.model == version))
+    connection.execute(update(labels).where(labels.c.article.in_(ids)).values(current=False))
+    connection.execute(insert(labels), [_values(row, label, version, now) for row, label in kept])
+
+
+def _values(row: Row[Any], label: Label, version: str, now: datetime) -> dict[str, Any]:
+    return {
+        "article": row.id,
+        "model": version,
+        "revision": row.revision,
+        "made": now,
+        "current": True,
+        "sentiment": label.sentiment,
+        **{name: float(label.probabilities[name]) for name in ("negative", "neutral", "positive")},
+        "topic": label.topic,
+        "topic_probability": None if label.topic_probability is None else float(label.topic_probability),
+        "companies": [company.to_dict() for company in label.companies],
+        "vector": _packed(label.vector),
+    }
 
 
 def _packed(vector: Any) -> bytes | None:

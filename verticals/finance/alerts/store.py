@@ -232,7 +232,10 @@ def _enqueue(
     for receiver in receivers:
         if not wants(receiver, rule, kind):
             continue
-        key = f"{target.fingerprint}:{state.episode}:{kind}:{observed}:{receiver.name}"[:250]
+        # Who has not even got the first message needs no reminder of it.
+        if kind == "reminder" and _waiting(connection, target.fingerprint, receiver.name):
+            continue
+        key = _unused(connection, f"{target.fingerprint}:{state.episode}:{kind}:{observed}:{receiver.name}"[:240])
         values = {"fingerprint": target.fingerprint, "receiver": receiver.name, "group_key": group, "attempts": 0}
         connection.execute(
             insert(tables.outbox).values(
@@ -245,6 +248,21 @@ def _enqueue(
         )
     detail = {"notification": kind, "receivers": [r.name for r in receivers if wants(r, rule, kind)]}
     record(connection, target.fingerprint, state.episode, now, "queued", SYSTEM, detail)
+
+
+def _unused(connection: Connection, key: str) -> str:
+    """The key, numbered when it was used before: a clock that went back lives through an hour twice."""
+    table, number, free = tables.outbox, 1, key
+    while connection.execute(select(table.c.id).where(table.c.dedupe_key == free)).first() is not None:
+        number += 1
+        free = f"{key}#{number}"
+    return free
+
+
+def _waiting(connection: Connection, fingerprint: str, receiver: str) -> bool:
+    table = tables.outbox
+    query = select(table.c.id).where(table.c.fingerprint == fingerprint, table.c.receiver == receiver)
+    return connection.execute(query.where(table.c.delivered.is_(None)).limit(1)).first() is not None
 
 
 def wants(receiver: Receiver, rule: Rule, kind: Kind) -> bool:
