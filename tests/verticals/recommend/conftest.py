@@ -115,7 +115,7 @@ def settings(private_var: Path) -> RecommendSettings:
 
 @pytest.fixture(scope="session")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A var folder with the catalogue and the behaviour stored (``stored``) and a first version trained (``trained``)."""
+    """Two var folders: ``stored`` with the catalogue and the behaviour, ``trained`` with a first version as well."""
     root = tmp_path_factory.mktemp("recommend")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ItemVectors, "model", property(lambda self: WordHashes()))

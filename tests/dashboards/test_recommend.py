@@ -1,0 +1,124 @@
+"""The recommender's dashboard in Chromium: every page, both languages, and what a click changes."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verticals.recommend.sample import NOTE, sample_events, sample_items
+from verticals.recommend.settings import SAMPLE, recommend_settings
+from verticals.recommend.simulator import Simulation
+from verticals.recommend.store import Store
+from verticals.recommend.training import train
+
+pytestmark = pytest.mark.browser
+PATIENCE = 60_000
+PAGES = {"score": "Score candidates", "compare": "Compare two", "items": "Items", "cohorts": "Quality", "data": "Data"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, serve_dashboard: Callable[..., str]) -> Iterator[str]:
+    """The dashboard over a small simulation on the shipped items, trained with the blend; no encoder is loaded."""
+    var = tmp_path_factory.mktemp("recommend-dashboard")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADWATER_VAR", str(var))
+        patch.setenv("HEADWATER_RECOMMEND_RANKER", "blend")
+        settings = recommend_settings()
+        store = Store.open(settings.core)
+        store.upsert_items(sample_items(SAMPLE), NOTE)
+        store.append_events(sample_events(SAMPLE, Simulation(users=60, visits=12)), NOTE)
+        train(settings)
+    yield serve_dashboard("recommend", var, HEADWATER_RECOMMEND_RANKER="blend")
+    shutil.rmtree(var, ignore_errors=True)
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    made = browser.new_page(viewport={"width": 1400, "height": 1000})
+    made.set_default_timeout(PATIENCE)
+    yield made
+    made.close()
+
+
+def settle(page: Any) -> None:
+    """Wait until Streamlit has run the script and drawn what it says."""
+    page.wait_for_selector("[data-testid='stHeading']")
+    page.wait_for_selector("[data-testid='stStatusWidget']", state="detached")
+
+
+def look(page: Any, name: str) -> None:
+    """Keep a picture for whoever wants to look: HEADWATER_SCREENSHOTS names the folder."""
+    folder = os.environ.get("HEADWATER_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/recommend-{name}.png", full_page=True)
+
+
+def sound(page: Any) -> None:
+    """No page may show a traceback."""
+    assert page.locator("[data-testid='stException']").count() == 0
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_every_page_draws_in_both_languages(page: Any, address: str, name: str) -> None:
+    page.goto(f"{address}/{'' if name == 'score' else name}?lang=en")
+    settle(page)
+    page.get_by_role("heading", name=PAGES[name]).first.wait_for()
+    sound(page)
+    look(page, name)
+    page.goto(f"{address}/{'' if name == 'score' else name}?lang=zh")
+    settle(page)
+    sound(page)
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in page.locator("[data-testid='stHeading']").first.inner_text())
+    look(page, f"{name}-zh")
+
+
+def test_pasted_candidates_are_ranked_and_an_unknown_one_is_named(page: Any, address: str) -> None:
+    ids = sample_items(SAMPLE).ids
+    page.goto(f"{address}/?lang=en")
+    settle(page)
+    page.get_by_test_id("stButtonGroup").get_by_text("Paste").click()
+    box = page.get_by_label("Item ids, one a line or separated by commas")
+    box.fill("\n".join(ids[:4]))
+    box.press("Control+Enter")
+    page.get_by_text("Why “").first.wait_for()
+    settle(page)
+    sound(page)
+    look(page, "score-pasted")
+    box.fill("no-such-item")
+    box.press("Control+Enter")
+    page.get_by_text("there is no item 'no-such-item'").wait_for()
+
+
+def test_measuring_shows_every_system(page: Any, address: str) -> None:
+    page.goto(f"{address}/cohorts?lang=en")
+    settle(page)
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_role("heading", name="By length of history").wait_for(timeout=3 * PATIENCE)
+    sound(page)
+    look(page, "cohorts-measured")
+
+
+def test_two_configurations_are_compared_with_an_interval(page: Any, address: str) -> None:
+    page.goto(f"{address}/compare?lang=en")
+    settle(page)
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_text("paired bootstrap").wait_for(timeout=3 * PATIENCE)
+    page.get_by_role("heading", name="Accuracy against variety").wait_for()
+    sound(page)
+    look(page, "compare-measured")
+
+
+def test_an_item_saved_as_new_is_there_at_once(page: Any, address: str) -> None:
+    page.goto(f"{address}/items?lang=en")
+    settle(page)
+    before = int(page.get_by_text(" items", exact=False).first.inner_text().split()[0])
+    page.get_by_text("Save as a new item").click()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("the data are at version").wait_for()
+    page.goto(f"{address}/items?lang=en")
+    settle(page)
+    assert int(page.get_by_text(" items", exact=False).first.inner_text().split()[0]) == before + 1
