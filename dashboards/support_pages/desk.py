@@ -9,7 +9,6 @@ from dashboards.parts.language import Texts
 from dashboards.support_pages import shared, suggestion
 from dashboards.support_pages.assistant import assistant, ready
 
-
 EXAMPLES = 3
 
 
@@ -89,7 +88,7 @@ def _conversation(t: Texts, talk: dict[str, Any] | None) -> None:
     if said:
         _ask(t, said, talk["id"] if talk else None)
     if talk is not None:
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             if talk["status"] == "open":
                 if st.button(t("support.desk.resolve"), icon=":material/task_alt:", key="desk-resolve"):
                     shared.talks().set_status(talk["id"], "closed")

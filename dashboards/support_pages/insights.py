@@ -106,7 +106,7 @@ def _intents(t: Texts, rows: list[dict[str, Any]]) -> None:
     ]
     percent = st.column_config.NumberColumn(format="percent")
     names = (t("support.insights.answered_share"), t("support.insights.acceptance"))
-    st.dataframe(table, hide_index=True, height=330, column_config={name: percent for name in names})
+    st.dataframe(table, hide_index=True, height=330, column_config=dict.fromkeys(names, percent))
 
 
 def _dial(t: Texts) -> None:

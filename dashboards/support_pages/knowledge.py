@@ -36,12 +36,11 @@ def draw(t: Texts) -> None:
 
 
 def _test(t: Texts, bot: Any) -> None:
-    with st.form("test-form", border=False):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            question = st.text_input(
-                t("support.knowledge.question"), key="test-question", placeholder=t("support.desk.example_1")
-            )
-            asked = st.form_submit_button(t("support.knowledge.ask"), type="primary", icon=":material/search:")
+    with st.form("test-form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        question = st.text_input(
+            t("support.knowledge.question"), key="test-question", placeholder=t("support.desk.example_1")
+        )
+        asked = st.form_submit_button(t("support.knowledge.ask"), type="primary", icon=":material/search:")
     reader = st.segmented_control(
         t("support.knowledge.as"),
         ("customer", "agent"),

@@ -22,6 +22,10 @@ STYLE = """
 <style>
 mark { background: #ffe38a; color: inherit; padding: 0.05em 0.1em; border-radius: 3px; }
 .hw-doc { white-space: pre-wrap; line-height: 1.55; font-size: 0.92rem; }
+[data-testid="stAppDeployButton"] { display: none; }
+button[data-testid^="stBaseButton-primary"] { background: #1f7a70; border-color: #1f7a70; }
+button[data-testid^="stBaseButton-primary"]:hover:not(:disabled) { background: #17625a; border-color: #17625a; }
+button[data-testid^="stBaseButton-primary"]:disabled { background: rgba(128,128,128,.18); border-color: transparent; }
 .hw-meter { height: 6px; border-radius: 3px; background: rgba(128,128,128,.22); overflow: hidden; }
 .hw-meter > span { display: block; height: 100%; border-radius: 3px; }
 .hw-answer { white-space: pre-wrap; line-height: 1.55; padding: .1rem 0 .35rem; font-size: 1rem; }
@@ -113,7 +117,7 @@ def meter(t: Texts, confidence: float) -> None:
     """How sure the bot is, as a bar and in words; both tell the same, so colour is never the only sign."""
     level = "sure" if confidence >= 0.9 else "fair" if confidence >= 0.6 else "unsure"
     colour = {"sure": "#2a8c82", "fair": "#d99a2b", "unsure": "#c8553d"}[level]
-    width = round(100 * min(max(confidence, 0.0), 1.0))
+    width = int(100 * min(max(confidence, 0.0), 0.99))  # nothing is ever certain
     label = f"{t('support.desk.confidence')}: {width}% · {t(f'support.level.{level}')}"
     st.html(
         f'<div role="img" aria-label="{html(label)}"><div style="font-size:.86rem;opacity:.75;margin-bottom:.25rem">'

@@ -38,9 +38,9 @@ def citations(t: Texts, bot: Any, rows: Sequence[Any], key: str) -> None:
                 about += f" · {shared.plain(quotes[0]['url'])}"
             st.caption(about)
             if (first, last) != (0, len(text)):
-                with st.popover(t("support.desk.whole"), icon=":material/menu_book:", key=f"{key}-{name}"):
-                    with st.container(height=420, border=False):
-                        st.html(_marked(text, spans, 0, len(text)))
+                whole = st.popover(t("support.desk.whole"), icon=":material/menu_book:", key=f"{key}-{name}")
+                with whole, st.container(height=420, border=False):
+                    st.html(_marked(text, spans, 0, len(text)))
 
 
 def _text(bot: Any, name: str) -> str | None:
