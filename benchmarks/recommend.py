@@ -169,7 +169,7 @@ def _choose(what: str, values: Sequence[float], data: Data, fit: Callable[[Histo
     return max(found, key=lambda value: found[value])
 
 
-PARTS = ("quality", "text", "cold", "ablation", "speed")
+PARTS = ("quality", "text", "cold", "speed", "ablation", "encoder", "encoder-cold")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -203,7 +203,13 @@ def _part(part: str, data: Data, resamples: int) -> dict[str, Any]:
         return speed(data)
     from benchmarks import recommend_text
 
-    return (recommend_text.text if part == "text" else recommend_text.cold)(data, get_settings(), resamples)
+    measured = {
+        "text": recommend_text.text,
+        "cold": recommend_text.cold,
+        "encoder": recommend_text.encoder,
+        "encoder-cold": recommend_text.encoder_cold,
+    }
+    return measured[part](data, get_settings(), resamples)
 
 
 if __name__ == "__main__":

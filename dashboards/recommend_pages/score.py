@@ -23,7 +23,7 @@ def draw(t: Texts) -> None:
     recommender = shared.opened(t)
     st.header(t("recommend.score.title"))
     shared.synthetic_note(t, recommender)
-    controls, result = st.columns([1, 2.4], gap="large")
+    controls, result = st.columns([1, 3], gap="medium")
     with controls:
         who = shared.choose_viewer(t, recommender, "score")
         candidates = _candidates(t)
@@ -122,7 +122,7 @@ def _rules(t: Texts, recommender: Recommender) -> list[Rule]:
 def _result(t: Texts, recommender: Recommender, found: ScoredList) -> None:
     basis = t(f"recommend.basis.{found.basis.replace(' ', '_')}")
     ranker = t("recommend.ranker.trees" if found.ranker.startswith("trees") else "recommend.ranker.blend")
-    one, two, three, four = st.columns(4)
+    one, two, three, four = st.columns([1, 1.5, 0.8, 1])
     one.metric(t("recommend.score.basis"), basis)
     two.metric(t("recommend.score.ranker"), ranker)
     three.metric(t("recommend.score.ild"), f"{found.ild:.2f}", help=t("recommend.score.ild_help"))
@@ -148,7 +148,7 @@ def _result(t: Texts, recommender: Recommender, found: ScoredList) -> None:
         column_config={
             **percent,
             score: st.column_config.NumberColumn(format="%.2f"),
-            t("recommend.column.title"): st.column_config.TextColumn(width="large"),
+            t("recommend.column.title"): st.column_config.TextColumn(width="medium"),
         },
         key="scored",
     )

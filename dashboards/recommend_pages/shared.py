@@ -109,15 +109,17 @@ def table_of(t: Texts, found: ScoredList, names: dict[str, str], kinds: Sequence
             {
                 t("recommend.column.rank"): row.rank,
                 t("recommend.column.title"): row.title or row.item,
-                t("recommend.column.category"): row.category,
                 t("recommend.column.score"): row.score,
                 **{kind(t, name): row.probabilities.get(name) for name in kinds},
                 t("recommend.column.near"): " · ".join(near),
                 t("recommend.column.words"): ", ".join(reason.words[:4]) if reason else "",
+                t("recommend.column.category"): row.category,
                 t("recommend.column.rules"): ", ".join(row.rules),
             }
         )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    empty = t("recommend.column.rules")
+    return frame if empty not in frame or (frame[empty] != "").any() else frame.drop(columns=empty)
 
 
 def shown_kinds(found: ScoredList) -> list[str]:

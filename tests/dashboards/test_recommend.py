@@ -47,6 +47,7 @@ def settle(page: Any) -> None:
     """Wait until Streamlit has run the script and drawn what it says."""
     page.wait_for_selector("[data-testid='stHeading']")
     page.wait_for_selector("[data-testid='stStatusWidget']", state="detached")
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
 
 
 def look(page: Any, name: str) -> None:
