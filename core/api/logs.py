@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -49,7 +50,7 @@ def where(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _no_traceback(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _no_traceback(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Replace another library's traceback by ``where``."""
     info = event.pop("exc_info", None)
     if info is True:

@@ -26,7 +26,7 @@ class Metrics:
             registry=self.registry,
         )
         self._models = models
-        self.registry.register(self)  # type: ignore[arg-type]
+        self.registry.register(self)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""

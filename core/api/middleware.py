@@ -103,7 +103,7 @@ class Limits:
     ) -> None:
         self.app, self.body_limit, self.own_limits = app, body_limit, own_limits
         self.item = rate
-        self.limiter = SlidingWindowCounterRateLimiter(storage_from_string(storage))  # type: ignore[arg-type]
+        self.limiter = SlidingWindowCounterRateLimiter(storage_from_string(storage))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""

@@ -65,9 +65,10 @@ def problem(
 ) -> JSONResponse:
     """A response that carries a problem document."""
     title = _TITLES.get(status) or HTTPStatus(status).phrase
-    document = Problem(title=title, status=status, detail=detail, request_id=request_id)
-    if errors is not None:
-        document.errors = list(errors)
+    listed = None if errors is None else list(errors)
+    document = Problem(
+        type="about:blank", title=title, status=status, detail=detail, request_id=request_id, errors=listed
+    )
     return JSONResponse(document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
