@@ -89,10 +89,10 @@ def test_roles_read_what_their_groups_may(client: TestClient) -> None:
 
 
 def test_knowledge_is_listed_read_and_counted_by_group(client: TestClient, served: Bot) -> None:
-    listed = client.get("/v1/support/knowledge", params={"limit": 2}).json()
+    admin, agent = as_role("admin"), as_role("agent")
+    listed = client.get("/v1/support/knowledge", params={"limit": 2}, headers=admin).json()
     assert listed["total"] == len(ARTICLES) + 1 and len(listed["documents"]) == 2
     object.__setattr__(served.settings, "role_groups", {"agent": ("public",)})
-    agent = as_role("agent")
     assert client.get("/v1/support/knowledge", headers=agent).json()["total"] == len(ARTICLES)
     assert client.get("/v1/support/knowledge/inside", headers=agent).status_code == 404
     text = client.get("/v1/support/knowledge/pin", headers=agent).json()
