@@ -15,7 +15,7 @@ from benchmarks.search_data import corpus
 from core.settings import PROJECT_ROOT, get_settings
 
 CLASSIFIER, BACKBONE = PROJECT_ROOT / "data" / "adapters" / "banking-intents", "minilm"
-BLOCK, THREADS, MAX_LENGTH, PIPELINE_BATCH = 256, 2, 128, 32
+BLOCK, THREADS, MAX_LENGTH, PIPELINE_BATCH = 1_024, 2, 128, 32
 PEERS = {"classification": "pipeline", "embedding": "sentence-transformers"}
 System = Callable[[Sequence[str]], Any]
 
@@ -28,7 +28,7 @@ def questions(datasets: Path) -> list[str]:
 
 def mixed(datasets: Path) -> list[str]:
     """A seeded draw of different texts of all data sets, short and long: what an encoder is given to index."""
-    return corpus(datasets, 16 * BLOCK)
+    return corpus(datasets, 4 * BLOCK)
 
 
 def pipeline() -> System:
