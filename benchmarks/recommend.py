@@ -13,17 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import store
 from benchmarks.recommend_data import Data, judge, load, say
 from core.settings import get_settings
 from verticals.recommend import evaluation
 from verticals.recommend.candidates import Source
-from verticals.recommend.ease import Ease, fit_ease
+from verticals.recommend.ease import fit_ease
 from verticals.recommend.evaluation import make_bench
 from verticals.recommend.histories import Histories, hold_out
-from verticals.recommend.hybrid import Hybrid, HybridConfig, fit_hybrid, standard_sources
+from verticals.recommend.hybrid import HybridConfig, fit_hybrid, standard_sources
 from verticals.recommend.item_knn import fit_item_knn
 from verticals.recommend.popularity import fit_popular
 from verticals.recommend.taste import Attention, TextTaste, centred, normalised
@@ -92,74 +90,6 @@ def ablation(data: Data, resamples: int) -> dict[str, Any]:
     return {"systems": found}
 
 
-def speed(data: Data, repeats: int = 15) -> dict[str, Any]:
-    """Median milliseconds: 100,000 candidates for one user with cached vectors; the top 50 for all users."""
-    hybrid = fit_hybrid(data.items, data.train, data.vectors)
-    blend = replace(hybrid, ranker=None)
-    large, one = _enlarged(hybrid, data, 100_000)
-    timed: dict[str, Callable[[], Any]] = {
-        "100k candidates, one user, hybrid": lambda: large.score(one),
-        "100k candidates, one user, blend": lambda: replace(large, ranker=None).score(one),
-        "top 50, all users, hybrid": lambda: hybrid.recommend(data.train, 50),
-        "top 50, all users, blend": lambda: blend.recommend(data.train, 50),
-        "top 50, all users, ease": lambda: _top(hybrid.features.sources[0], data.train),
-    }
-    return {"milliseconds": {name: _median(run, repeats) for name, run in timed.items()}}
-
-
-def _enlarged(hybrid: Hybrid, data: Data, n: int) -> tuple[Hybrid, Histories]:
-    """The fitted hybrid over a catalogue of n items: MovieLens and items without events, made of its vectors."""
-    from verticals.recommend.features import REFERENCE
-    from verticals.recommend.popularity import Popular, Trending
-
-    random = np.random.default_rng(0)
-    more = random.integers(0, len(data.items), n - len(data.items))
-    users = data.train.take(np.array([int(np.argmax(data.train.lengths))]))
-    one = replace(users, n_items=n)
-
-    def grown(source: Any) -> Any:
-        if isinstance(source, Ease):
-            return replace(source, n_items=n)
-        if isinstance(source, TextTaste):
-            noise = random.normal(0, 0.02, (len(more), source.vectors.shape[1])).astype(np.float32)
-            return replace(source, vectors=normalised(np.concatenate([source.vectors, source.vectors[more] + noise])))
-        if isinstance(source, Popular):
-            return replace(source, counts=np.concatenate([source.counts, np.zeros(len(more))]))
-        if isinstance(source, Trending):
-            return replace(source, n_items=n)
-        name = "similarities" if hasattr(source, "similarities") else "weights"
-        matrix = getattr(source, name).copy()
-        matrix.resize((n, n))
-        return replace(source, **{name: matrix})
-
-    features = hybrid.features
-    enlarged = replace(
-        features,
-        sources=tuple(grown(source) for source in features.sources),
-        tags=np.concatenate([features.tags, features.tags[more]]),
-        published=np.concatenate([features.published, features.published[more]]),
-        popularity=np.concatenate([features.popularity, np.zeros(len(more))]),
-        reference=np.sort(random.choice(n, REFERENCE, replace=False)),
-    )
-    return replace(hybrid, features=enlarged), one
-
-
-def _top(source: Source, users: Histories) -> Any:
-    from verticals.recommend.candidates import seen_mask, top_k
-
-    return top_k(source.score(users), 50, seen_mask(users))
-
-
-def _median(run: Callable[[], Any], repeats: int) -> float:
-    run()
-    taken = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
-    return round(float(np.median(taken)) * 1000, 2)
-
-
 def _choose(what: str, values: Sequence[float], data: Data, fit: Callable[[Histories, float], Source]) -> float:
     """The value with the best nDCG@10 on the end of the training histories."""
     earlier, later = hold_out(data.train)
@@ -200,6 +130,8 @@ def _part(part: str, data: Data, resamples: int) -> dict[str, Any]:
     if part == "ablation":
         return ablation(data, resamples)
     if part == "speed":
+        from benchmarks.recommend_speed import speed
+
         return speed(data)
     from benchmarks import recommend_text
 

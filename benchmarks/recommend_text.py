@@ -2,8 +2,8 @@
 
 ``text`` and ``cold`` fit what goes together to the untuned vectors in closed form, in seconds. ``encoder`` and
 ``encoder-cold`` tune the encoder itself on pairs of the training histories; tuning goes on from its last checkpoint
-when it is stopped. Cold: a tenth of the items (seeded) lose every training event and are then found by text alone among all
-items that the user has not had.
+when it is stopped. Cold: a tenth of the items (seeded) lose every training event and are then found by text alone
+among all items that the user has not had.
 """
 
 from collections.abc import Sequence
@@ -142,7 +142,7 @@ def _judged_cold(
 
 
 def _fitted(past: Histories, unit: Float32, l2: float, recency: Recency | None, name: str) -> TextEase:
-    return replace(fit_text_ease(past, unit, fit_ease(past, 200.0), l2, recency), name=name)
+    return replace(fit_text_ease(past, unit, fit_ease(past, 200.0), l2, recency, rank=384), name=name)
 
 
 def _chosen(data: Data, unit: Float32) -> tuple[float, Recency]:

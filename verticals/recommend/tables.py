@@ -4,7 +4,7 @@ from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, S
 
 from core.operations.database import UtcDateTime
 
-metadata = MetaData()
+metadata = MetaData(info={"migrations": "verticals.recommend.migrations"})
 
 # One row for each accepted change; its number is the version of the data from then on.
 changes = Table(

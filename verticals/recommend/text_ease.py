@@ -1,9 +1,9 @@
 """What goes with what, told by text alone: EASE seen through the items' vectors, in closed form.
 
 EASE (Steck 2019) learns from behaviour which items go together but knows nothing of a new one. Here its weights B are
-approximated by ``U M U'`` with U an orthonormal basis of the texts' vectors: the ridge solution of
-``min || X B - X U M U' ||^2 + l2 ||M||^2`` over the items with events, X being users by items. Two texts then go
-together as far as their vectors say so, and an item gets its score from its text the minute it exists.
+approximated by ``Z M Z'`` with Z the texts' vectors along their main directions: the solution of
+``min || X B - X Z M Z' ||^2`` over the items with events, X being users by items, with a ridge on either side. Two texts
+then go together as far as their vectors say so, and an item gets its score from its text the minute it exists.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ import numpy as np
 from core.errors import InputError
 from verticals.recommend.ease import Ease
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
+
+ITEM_RIDGE = 1.0  # as much as one more item along every direction
 
 
 @dataclass(frozen=True)
@@ -39,26 +41,31 @@ class TextEase:
 
 
 def fit_text_ease(
-    histories: Histories, vectors: Float32, ease: Ease, l2: float = 10.0, recency: Recency | None = None
+    histories: Histories,
+    vectors: Float32,
+    ease: Ease,
+    l2: float = 10.0,
+    recency: Recency | None = None,
+    rank: int = 128,
 ) -> TextEase:
     """Fit to the ``ease`` of the same histories; ``vectors`` [n, d] are the items' unit vectors.
 
-    Raises InputError when nothing was engaged with.
+    ``rank`` is the most directions kept: fewer read less memory for each candidate. Raises InputError when nothing
+    was engaged with.
     """
     active = ease.active
     if not active.size:
         raise InputError("There are no events to learn from; load behaviour first.")
     x = histories.matrix()[:, active]
     known = vectors[active].astype(np.float64)
-    # An orthonormal basis of the known texts; directions that hardly occur would only carry noise.
-    _, sizes, directions = np.linalg.svd(known, full_matrices=False)
-    kept = sizes > 1e-3 * sizes[0]
-    to_basis = directions[kept].T / sizes[kept]
+    _, _, directions = np.linalg.svd(known, full_matrices=False)
+    to_basis = directions[:rank].T
     basis = known @ to_basis
     seen = np.asarray(x @ basis)
-    gram = seen.T @ seen
     target = seen.T @ np.asarray(x @ (ease.weights.astype(np.float64) @ basis))
-    middle = np.linalg.solve(gram + l2 * np.eye(len(gram)), target)
+    # A ridge on both sides: rare directions are not trusted, or a new item that has one would be thrown far off.
+    middle = np.linalg.solve(seen.T @ seen + l2 * np.eye(basis.shape[1]), target)
+    middle = np.linalg.solve(basis.T @ basis + ITEM_RIDGE * np.eye(basis.shape[1]), middle.T).T
     to_left = (to_basis @ middle).astype(np.float32)
     to_right = to_basis.astype(np.float32)
     return TextEase(vectors @ to_left, vectors @ to_right, to_left, to_right, recency)

@@ -1,0 +1,180 @@
+"""Histories and every source: what they learn, that they know no future, and that a new item has a text."""
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from tests.verticals.recommend.conftest import PER_TOPIC, WordHashes
+from verticals.recommend.behaviour import Events
+from verticals.recommend.candidates import Editorial, gather, seen_mask, top_k
+from verticals.recommend.ease import fit_ease
+from verticals.recommend.histories import Histories, Recency, histories, history_of, hold_out
+from verticals.recommend.hybrid import HybridConfig as Config
+from verticals.recommend.hybrid import fit_hybrid, fit_newcomers, last_events
+from verticals.recommend.item_knn import fit_item_knn
+from verticals.recommend.items import Items
+from verticals.recommend.popularity import fit_popular, fit_trending
+from verticals.recommend.snapshot import extended
+from verticals.recommend.taste import Running, TextTaste, centred, check_vectors, user_vectors
+from verticals.recommend.text_ease import fit_text_ease
+from verticals.recommend.transitions import fit_transitions
+
+HOME, COLD = slice(0, PER_TOPIC), PER_TOPIC - 1
+
+
+@pytest.fixture
+def past(events: Events, items: Items) -> Histories:
+    return histories(events, items)[1]
+
+
+@pytest.fixture
+def vectors(items: Items) -> np.ndarray:
+    return centred(np.asarray(WordHashes().encode(items.texts)))
+
+
+def test_histories_are_oldest_first_with_strengths_by_kind(past: Histories) -> None:
+    assert len(past) == 30 and past.lengths.tolist() == [8] * 30
+    items, times, strengths = past.of(4)
+    assert (np.diff(times) > 0).all() and len(items) == 8
+    assert strengths[:3] == pytest.approx([1 / 3, 0.5, 1.0])
+
+
+def test_recency_halves(past: Histories) -> None:
+    items, _, _ = past.of(0)
+    row = past.matrix(Recency(1, "events"), equal=True)[[0]].toarray()[0]
+    assert row[items] == pytest.approx(0.5 ** np.arange(7, -1, -1))
+
+
+def test_extending_by_parts_is_the_same_as_at_once(events: Events, items: Items) -> None:
+    names, whole = histories(events, items)
+    cut = events.frame["time"] < events.frame["time"].median()
+    early_names, early = histories(events.where(cut), items)
+    late_names, late = histories(events.where(~cut), items)
+    users = {name: number for number, name in enumerate(early_names)}
+    both = extended(early, users, {name: n for n, name in enumerate(late_names)}, late)
+    for number, name in enumerate(names):
+        for a, b in zip(whole.of(number), both.of(users[name]), strict=True):
+            assert a == pytest.approx(b)
+
+
+def test_held_out_items_are_the_last_and_new(past: Histories) -> None:
+    earlier, later = hold_out(past, 0.25)
+    for user in range(len(past)):
+        items, _, _ = past.of(user)
+        assert set(later[user]) == set(items[-2:]) and earlier.of(user)[0].tolist() == items[:-2].tolist()
+
+
+def test_ease_is_the_ridge_regression_it_says(past: Histories) -> None:
+    ease = fit_ease(past, 5.0)
+    x = past.matrix()[:, ease.active].toarray().astype(float)
+    for item in range(0, len(ease.active), 7):
+        others = np.delete(np.arange(len(ease.active)), item)
+        a = x[:, others]
+        direct = np.linalg.solve(a.T @ a + 5.0 * np.eye(len(others)), a.T @ x[:, item])
+        assert ease.weights[others, item] == pytest.approx(direct, abs=1e-4)
+    assert np.diag(ease.weights).tolist() == [0.0] * len(ease.active)
+
+
+def test_item_knn_is_the_cosine(past: Histories) -> None:
+    knn = fit_item_knn(past, k=5)
+    x = past.matrix().toarray()
+    norms = np.linalg.norm(x, axis=0)
+    row = knn.similarities[[3]].toarray()[0]
+    cosine = x[:, 3] @ x / np.where(norms * norms[3] > 0, norms * norms[3], 1)
+    cosine[3] = 0
+    assert np.flatnonzero(row).size <= 5 and row[row > 0] == pytest.approx(cosine[row > 0], abs=1e-5)
+    assert row.max() == pytest.approx(cosine.max(), abs=1e-5)
+
+
+def test_popular_counts_users_and_trending_knows_no_future(past: Histories) -> None:
+    assert fit_popular(past).counts.sum() == 240
+    trending = fit_trending(past)
+    first = Histories(np.array([0, 1]), past.items[:1], np.array([past.times.min()]), past.strengths[:1], past.n_items)
+    scores = trending.score(first)[0]
+    assert (scores > 0).sum() <= (past.times <= past.times.min()).sum()
+
+
+def test_transitions_go_one_way() -> None:
+    past = history_of([0, 1, 2, 0, 1, 2], 4, times=[0, 1, 2, 3, 4, 5])
+    one = fit_transitions(past, window=1, shrink=0.0)
+    assert one.weights[0, 1] > 0 and one.weights[1, 0] == 0
+    assert fit_transitions(past, window=1, both_ways=True, shrink=0.0).weights[1, 0] > 0
+
+
+@pytest.mark.parametrize("kind", ["ease", "knn", "text", "text ease"])
+def test_sources_put_the_users_topic_first(kind: str, past: Histories, vectors: np.ndarray) -> None:
+    ease = fit_ease(past, 5.0)
+    source = {
+        "ease": ease,
+        "knn": fit_item_knn(past),
+        "text": TextTaste(vectors),
+        "text ease": fit_text_ease(past, vectors, ease, 1.0),
+    }[kind]
+    scores = source.score(past.take(np.array([0])))[0]
+    assert scores[HOME].mean() > scores[PER_TOPIC:].mean()
+    few = np.array([0, 12, 25])
+    assert source.score(past.take(np.array([0])), few)[0] == pytest.approx(scores[few], abs=1e-5)
+
+
+def test_an_item_without_events_is_found_by_text_and_not_by_behaviour(past: Histories, vectors: np.ndarray) -> None:
+    ease = fit_ease(past, 5.0)
+    one = past.take(np.array([0]))
+    assert ease.score(one)[0, COLD] == 0
+    by_text = fit_text_ease(past, vectors, ease, 1.0).score(one)[0]
+    assert by_text[COLD] > np.median(by_text[PER_TOPIC:])
+
+
+def test_a_user_vector_follows_events_one_by_one(vectors: np.ndarray) -> None:
+    running = Running(np.zeros(vectors.shape[1], dtype=np.float32), half_life=2.0)
+    assert not running.unit.any()
+    for item in (0, 1, 25, 26, 27, 28):
+        running = running.after(vectors[item])
+    assert np.linalg.norm(running.unit) == pytest.approx(1.0, abs=1e-5)
+    assert running.unit @ vectors[28] > running.unit @ vectors[0]
+    whole = user_vectors(history_of([25, 26, 27, 28], 30), vectors)[0]
+    assert whole @ vectors[28] > whole @ vectors[0]
+
+
+def test_vectors_that_do_not_fit_are_refused(vectors: np.ndarray) -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        check_vectors(vectors, 7)
+    broken = vectors.copy()
+    broken[3, 0] = np.nan
+    with pytest.raises(InputError, match="item 4"):
+        check_vectors(broken, len(vectors))
+
+
+def test_top_k_breaks_ties_by_number_and_marks_the_excluded() -> None:
+    scores = np.array([[1.0, 3.0, 3.0, 3.0, 0.0]], dtype=np.float32)
+    items, best = top_k(scores, 2)
+    assert items.tolist() == [[1, 2]]
+    items, best = top_k(scores, 5, np.array([[False, True, False, False, False]]))
+    assert items[0, -1] == 1 and best[0, -1] == -np.inf
+
+
+def test_gather_tells_who_brought_what(past: Histories) -> None:
+    editorial = Editorial(np.array([29, 28]), 30)
+    found = gather(past.take(np.array([0])), [fit_popular(past), editorial], per_source=3)[0]
+    assert dict(zip(found.items.tolist(), found.sources, strict=True))[29] == ("editorial",)
+    assert not seen_mask(past.take(np.array([0])))[0, found.items].any()
+
+
+def test_the_hybrid_explains_its_scores_and_beats_its_parts(items: Items, past: Histories, vectors: np.ndarray) -> None:
+    earlier, later = hold_out(past, 0.25)
+    for ranker in ("blend", "lambdamart"):
+        hybrid = fit_hybrid(items, earlier, vectors, Config(ranker=ranker, trees=20))  # type: ignore[arg-type]
+        ranked, _ = hybrid.recommend(earlier, 5)
+        hits = np.mean([np.isin(ranked[user], later[user]).sum() for user in range(len(past))])
+        assert hits > 1.0  # by chance it would be 5 * 2 / 24
+        _, shares = hybrid.contributions(earlier.take(np.array([0])), np.arange(30))
+        assert np.isfinite(shares).all()
+    blend = hybrid.with_weights({})
+    _, shares = blend.contributions(earlier.take(np.array([0])), np.arange(30))
+    assert shares.sum(axis=2)[0] == pytest.approx(blend.score(earlier.take(np.array([0])))[0], abs=1e-4)
+
+
+def test_newcomers_lean_on_what_still_speaks(items: Items, past: Histories, vectors: np.ndarray) -> None:
+    few = last_events(past, 2)
+    assert few.lengths.tolist() == [2] * 30 and few.of(3)[0].tolist() == past.of(3)[0][-2:].tolist()
+    blend = fit_newcomers(items, past, vectors, Config(), 2)
+    assert sum(blend.weights) > 0 and min(blend.weights) >= 0
