@@ -7,9 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from core.errors import InputError, MissingExtra
 from core.serving.batching import DeadlineExceeded, Overloaded
@@ -114,6 +116,15 @@ def request_id(request: Request) -> str | None:
     return request.scope.get("state", {}).get("request_id")
 
 
+def _methods(request: Request) -> list[str]:
+    """All methods of a path (RFC 9110, 10.2.1); each of its routes knows only its own."""
+    known: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path and route.methods and compile_path(route.path)[0].match(request.scope["path"]):
+            known |= set(route.methods)
+    return sorted(known)
+
+
 def install(app: FastAPI) -> None:
     """Turn what handlers raise into problem documents. What nobody expected is the middleware's."""
 
@@ -126,7 +137,10 @@ def install(app: FastAPI) -> None:
             detail = "There is nothing at this path; see /openapi.json."
         elif error.status_code == 405 and detail == "Method Not Allowed":
             detail = "This path does not take this method; the Allow header names those it takes."
-        return problem(error.status_code, detail, request_id(request), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(request))
+        return problem(error.status_code, detail, request_id(request), headers)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -52,6 +52,13 @@ Database = Annotated[Engine, Depends(_engine)]
 Configured = Annotated[FinanceSettings, Depends(finance_settings)]
 
 
+_PARQUET = "application/vnd.apache.parquet"
+# What ``format`` may make of an answer, for the OpenAPI document.
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}, "text/csv": {}, _PARQUET: {}}},
+}
+
+
 def router() -> APIRouter:
     """All routes of the monitor."""
     made = APIRouter(prefix="/v1/finance", dependencies=[Depends(require("analyst"))])
@@ -76,7 +83,7 @@ def _reads(made: APIRouter) -> None:
         """How much there is and when each stage ran last."""
         return reading.status(engine, settings)
 
-    @made.get("/trends")
+    @made.get("/trends", responses=_FILES)
     def trends(
         engine: Database,
         scope: Scope = "topic",
@@ -89,7 +96,7 @@ def _reads(made: APIRouter) -> None:
         now = utc_now()
         return _as(reading.trend(engine, now - timedelta(days=days), now, scope, subject, step), format, "trends")
 
-    @made.get("/stories")
+    @made.get("/stories", responses=_FILES)
     def stories(
         engine: Database,
         scope: Scope = "all",
@@ -126,16 +133,13 @@ def _as(rows: list[dict[str, Any]], format: str, name: str) -> Any:
     return Response(body, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}.{format}"'})
 
 
-_PARQUET = "application/vnd.apache.parquet"
-
-
 def _articles(made: APIRouter) -> None:
     @made.post("/articles", status_code=202)
     def push(engine: Database, body: Pushes) -> dict[str, Any]:
         """Take articles that a sender pushes. Sending the same ones again changes nothing."""
         return pushing.push(engine, body.articles, utc_now()).to_dict()
 
-    @made.get("/articles")
+    @made.get("/articles", responses=_FILES)
     def articles(
         engine: Database,
         source: Annotated[str, Query(max_length=64)] = "",

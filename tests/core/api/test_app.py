@@ -120,6 +120,19 @@ def test_paths_and_methods_there_are_not(client: TestClient) -> None:
         assert answer.json()["status"] == answer.status_code
 
 
+def test_allow_names_every_method_of_a_path(make_client: MakeClient) -> None:
+    def routes() -> APIRouter:
+        router, inner = APIRouter(prefix="/v1/many"), APIRouter()
+        router.add_api_route("/things/{x}", lambda x: x, methods=["GET"])
+        router.add_api_route("/things/{x}", lambda x: x, methods=["DELETE"])
+        inner.add_api_route("/things/{x}", lambda x: x, methods=["PUT"])
+        router.include_router(inner)
+        return router
+
+    answer = make_client(Vertical("many", "", routes=routes)).post("/v1/many/things/a")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, PUT")
+
+
 def test_request_ids(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "order-66.b_1"}).headers["x-request-id"] == "order-66.b_1"
     made = {
