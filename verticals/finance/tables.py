@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from core.operations.database import UtcDateTime
 
-metadata = MetaData()
+metadata = MetaData(info={"migrations": "verticals.finance.migrations"})
 
 # The row is kept as it was written, placeholders and all: keys stay in the environment, not in the database.
 sources = Table(

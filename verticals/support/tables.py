@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from core.operations.database import UtcDateTime
 
-metadata = MetaData()
+metadata = MetaData(info={"migrations": "verticals.support.migrations"})
 
 # Everything that customers wrote is stored redacted.
 conversations = Table(

@@ -1,0 +1,1 @@
+"""The revisions of the support application's tables."""
