@@ -18,6 +18,7 @@ from verticals.support.dialogues.pairs import Learned, Unanswered, learn
 from verticals.support.dialogues.training import write_training
 
 INTENT_SIZE = 5  # questions from which a group may deserve an intent of its own
+CENTRAL = 3  # questions of a group that the bot is asked
 Answered = Callable[[str], bool]
 
 
@@ -48,8 +49,9 @@ def mine(
         encoder = open_encoder(settings)
     learned = learn(dialogues, encoder)
     answered = answered or _asking_the_bot(settings)
-    still_open = [one for one in learned.unanswered if not answered(one.question)]
-    groups = cluster([one.question for one in still_open], encoder, config, [pair.question for pair in learned.pairs])
+    still_open = learned.unanswered
+    found = cluster([one.question for one in still_open], encoder, config, [pair.question for pair in learned.pairs])
+    groups = [one for one in found if not _known(_questions(one, still_open), answered)]
     rows, cases, queued = _corrected(propose), 0, []
     if propose:
         cases, queued = _keep(Path(path), learned, groups, still_open, encoder)
@@ -61,7 +63,7 @@ def mine(
         "small_talk": learned.small_talk,
         "redacted": learned.redacted,
         "unanswered": len(learned.unanswered),
-        "known_by_now": len(learned.unanswered) - len(still_open),
+        "known_by_now": len(found) - len(groups),
         "cases": cases,
         "groups": [
             {"name": one.name, "label": one.slug, "size": len(one.rows), "questions": _questions(one, still_open)}
@@ -74,6 +76,12 @@ def mine(
 
 def _questions(group: Cluster, found: Sequence[Unanswered]) -> list[str]:
     return list(dict.fromkeys(found[row].question for row in group.rows))
+
+
+def _known(questions: Sequence[str], answered: Answered) -> bool:
+    """Whether most of a group's central questions have an answer already: one lucky hit does not count."""
+    asked = questions[:CENTRAL]
+    return sum(map(answered, asked)) > len(asked) / 2
 
 
 def _keep(
@@ -124,7 +132,7 @@ def show(result: dict[str, Any]) -> str:
         f"{result['dialogues']} conversations: {result['pairs']} questions with an answer"
         f" ({result['merged']} repetitions merged), {result['unanswered']} open, {result['small_talk']} small talk",
         f"personal data taken out: {found}",
-        f"{result['known_by_now']} of the open questions are answered by the knowledge base as it is",
+        f"{result['known_by_now']} groups of open questions are answered by the knowledge base as it is",
         *(f"  {group['size']:>3}  {group['label']:<32} {group['name']}" for group in result["groups"]),
         f"{result['queued']} proposals wait for review (dashboard, page Review)",
         *(f"tune on them: headwater tune {recipe}" for recipe in training["recipes"]),
