@@ -2,8 +2,8 @@
 
 EASE (Steck 2019) learns from behaviour which items go together but knows nothing of a new one. Here its weights B are
 approximated by ``Z M Z'`` with Z the texts' vectors along their main directions: the solution of
-``min || X B - X Z M Z' ||^2`` over the items with events, X being users by items, with a ridge on either side. Two texts
-then go together as far as their vectors say so, and an item gets its score from its text the minute it exists.
+``min || X B - X Z M Z' ||^2`` over the items with events, X being users by items, with a ridge on either side. Two
+texts go together as far as their vectors say so, and an item gets its score from its text the minute it exists.
 """
 
 from dataclasses import dataclass
