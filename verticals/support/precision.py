@@ -62,7 +62,8 @@ class Thresholds:
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            return cls(**shipped)
+            scope, template, passage = (float(shipped[name]) for name in ("scope", "template", "passage"))
+            return cls(scope, template, passage, float(shipped.get("precision", 0.95)))
         except (ValueError, TypeError, OSError) as error:
             raise InputError(f"{path} holds no thresholds ({error}); delete it to use the shipped ones.") from error
 
