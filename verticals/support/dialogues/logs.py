@@ -108,9 +108,13 @@ def _json_lines(path: Path, mapping: LogMapping) -> Iterator[Dialogue]:
 def _csv(path: Path, mapping: LogMapping) -> Iterator[Dialogue]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
-        missing = [c for c in (mapping.id, mapping.role, mapping.text) if c not in (reader.fieldnames or ())]
+        try:
+            names = reader.fieldnames or ()
+        except csv.Error as error:
+            raise InputError(f"{path}, row 1: {error}; name the columns there.") from error
+        missing = [c for c in (mapping.id, mapping.role, mapping.text) if c not in names]
         if missing:
-            raise InputError(f"{path} has no column {missing[0]!r}; its columns: {', '.join(reader.fieldnames or ())}.")
+            raise InputError(f"{path} has no column {missing[0]!r}; its columns: {', '.join(names)}.")
         grouped: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         try:
             for row in reader:
