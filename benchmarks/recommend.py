@@ -32,11 +32,23 @@ STATED_L2 = 200.0  # with which the stated baseline is reproduced
 NEIGHBOURS = (20, 50, 100, 200)
 
 
-def measure(data: Data, resamples: int) -> dict[str, Any]:
+def choose(data: Data, out: Path) -> dict[str, float]:
+    """The baselines' dials, chosen on the end of the training histories; found again when they were chosen before."""
+    key = store.key_of(EASE_L2, NEIGHBOURS, data.split)
+
+    def measured() -> dict[str, Any]:
+        l2 = _choose("EASE l2", EASE_L2, data, lambda part, l2: fit_ease(part, l2))
+        return {"l2": l2, "k": _choose("item-kNN k", NEIGHBOURS, data, lambda part, k: fit_item_knn(part, int(k)))}
+
+    store.part(out, "chosen", key, measured)
+    return dict(store.read(out)["parts"]["chosen"])
+
+
+def measure(data: Data, resamples: int, out: Path) -> dict[str, Any]:
     """Every system in one run, and the hybrid against EASE on the same users."""
     bench = make_bench(data.train, data.later, centred(data.vectors))
-    chosen_ease = _choose("EASE l2", EASE_L2, data, lambda part, l2: fit_ease(part, l2))
-    chosen_k = _choose("item-kNN k", NEIGHBOURS, data, lambda part, k: fit_item_knn(part, int(k)))
+    dials = choose(data, out)
+    chosen_ease, chosen_k = dials["l2"], dials["k"]
     plain = Attention(recency=replace(Attention().recency, half_life=1e9), temperature=1e9, recent=10**6)
     started = time.perf_counter()
     hybrid = fit_hybrid(data.items, data.train, data.vectors, HybridConfig(ease_l2=chosen_ease))
@@ -120,15 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     data = load(settings)
     for part in options.part or PARTS:
-        store.write_part(options.out, part, {"key": part, **store.stamp(), **_part(part, data, options.resamples)})
+        store.write_part(options.out, part, {"key": part, **store.stamp(), **_part(part, data, options)})
     return 0
 
 
-def _part(part: str, data: Data, resamples: int) -> dict[str, Any]:
+def _part(part: str, data: Data, options: argparse.Namespace) -> dict[str, Any]:
     if part == "quality":
-        return measure(data, resamples)
+        return measure(data, options.resamples, options.out)
     if part == "ablation":
-        return ablation(data, resamples)
+        return ablation(data, options.resamples)
     if part == "speed":
         from benchmarks.recommend_speed import speed
 
@@ -141,7 +153,7 @@ def _part(part: str, data: Data, resamples: int) -> dict[str, Any]:
         "encoder": recommend_text.encoder,
         "encoder-cold": recommend_text.encoder_cold,
     }
-    return measured[part](data, get_settings(), resamples)
+    return measured[part](data, get_settings(), options.resamples)
 
 
 if __name__ == "__main__":

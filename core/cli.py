@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.errors import InputError
 # Commands whose module is imported only when one of them is called or listed.
 _LATER = {
     "api": "core.cli_serve",
+    "import": "core.cli_import",
     "keys": "core.cli_serve",
     "compare": "core.cli_labels",
     "explain": "core.cli_labels",
@@ -56,7 +58,7 @@ class _Group(click.Group):
         if command is not None:
             return command
         if name in _LATER:
-            found: click.Command = getattr(import_module(_LATER[name]), name)
+            found: click.Command = getattr(import_module(_LATER[name]), f"{name}_" if iskeyword(name) else name)
             return found
         from core.vertical import installed, load
 

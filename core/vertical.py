@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
@@ -48,6 +49,7 @@ class Vertical:
     the project's root, or absolute) and ``port`` where it is served. ``prepare(report)`` is called by ``headwater up``
     before anything serves: it makes what is missing (reads the shipped knowledge in, say), tells ``report`` one line
     for each step that takes time, and does nothing when all is there. ``processes``: what else must run.
+    ``imports`` returns what ``headwater import FORMAT PATH`` calls with the path, by format; each tells plain values.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Vertical:
     port: int | None = None
     prepare: Callable[[Callable[[str], None]], None] | None = None
     processes: Callable[[], Sequence[Process]] | None = None
+    imports: Callable[[], Mapping[str, Callable[[Path], dict[str, Any]]]] | None = None
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -95,3 +98,15 @@ def load(name: str) -> Vertical:
     if not isinstance(vertical, Vertical):
         raise InputError(f"vertical {name!r}: {points[name].value} is not a core.vertical.Vertical.")
     return vertical
+
+
+def importers() -> dict[str, Callable[[Path], dict[str, Any]]]:
+    """What the installed verticals can bring in, by format. Raises InputError for a format that two of them claim."""
+    found: dict[str, Callable[[Path], dict[str, Any]]] = {}
+    for name in installed():
+        vertical = load(name)
+        for format, read in (vertical.imports() if vertical.imports is not None else {}).items():
+            if format in found:
+                raise InputError(f"two installed applications import {format!r}; uninstall one of them.")
+            found[format] = read
+    return found

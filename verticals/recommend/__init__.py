@@ -24,6 +24,12 @@ def _tables() -> Any:
     return metadata
 
 
+def _imports() -> Any:
+    from verticals.recommend.importing import FORMATS
+
+    return FORMATS
+
+
 def _prepare(report: Callable[[str], None]) -> None:
     from verticals.recommend.prepare import prepare
 
@@ -39,4 +45,5 @@ vertical = Vertical(
     dashboard="dashboards/recommend.py",
     port=8503,
     prepare=_prepare,
+    imports=_imports,
 )

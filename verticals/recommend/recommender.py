@@ -67,7 +67,9 @@ class Recommender:
                 self._snapshot = _fresh(model, self.store, self.vectors)
                 return
             version = self.store.version()
-            if version != old.version:
+            if version != old.version and self.store.cleared_after(old.version):
+                self._snapshot = _fresh(old.model, self.store, self.vectors)
+            elif version != old.version:
                 items = self.store.items(old.version, version)
                 events = self.store.events(old.version, version)
                 self._snapshot = updated(old, items, events, version, self.vectors)

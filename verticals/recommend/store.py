@@ -143,6 +143,13 @@ class Store:
             for table in (tables.items, tables.events, tables.shown):
                 connection.execute(table.delete())
 
+    def cleared_after(self, version: int) -> bool:
+        """Whether everything was forgotten since then."""
+        table = tables.changes
+        wanted = select(func.count()).where(table.c.version > version, table.c.kind == "clear")
+        with self.engine.connect() as connection:
+            return bool(connection.scalar(wanted))
+
     def _read(self, table: Table, after: int, until: int | None, order: Any) -> list[dict[str, Any]]:
         wanted = select(table).where(table.c.version > after)
         if until is not None:
