@@ -23,7 +23,7 @@ def draw(t: Texts) -> None:
     recommender = shared.opened(t)
     st.header(t("recommend.score.title"))
     shared.synthetic_note(t, recommender)
-    controls, result = st.columns([1, 3], gap="medium")
+    controls, result = st.columns([1.15, 3], gap="medium")
     with controls:
         who = shared.choose_viewer(t, recommender, "score")
         candidates = _candidates(t)
@@ -148,7 +148,7 @@ def _result(t: Texts, recommender: Recommender, found: ScoredList) -> None:
         column_config={
             **percent,
             score: st.column_config.NumberColumn(format="%.2f"),
-            t("recommend.column.title"): st.column_config.TextColumn(width="medium"),
+            t("recommend.column.title"): st.column_config.TextColumn(width=330),
         },
         key="scored",
     )

@@ -123,9 +123,9 @@ def table_of(t: Texts, found: ScoredList, names: dict[str, str], kinds: Sequence
 
 
 def shown_kinds(found: ScoredList) -> list[str]:
-    """The kinds of events there are probabilities for, at most three."""
-    there = [name for name in ("view", "click", "like", "buy") if found.rows and name in found.rows[0].probabilities]
-    return there[:3]
+    """The kinds of events there are probabilities for, at most two: those that say most of interest first."""
+    there = [name for name in ("click", "buy", "like", "view") if found.rows and name in found.rows[0].probabilities]
+    return there[:2]
 
 
 def downloads(t: Texts, frame: pd.DataFrame, name: str) -> None:
