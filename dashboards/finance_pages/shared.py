@@ -21,7 +21,7 @@ BADGES = {"negative": "red", "neutral": "gray", "positive": "green"}
 SEVERITY = {"critical": "red", "warning": "orange", "info": "blue"}
 STATUS = {"firing": "red", "pending": "orange", "recovering": "blue", "nodata": "violet", "error": "violet"}
 HEALTH = {"ok": "green", "failing": "orange", "down": "red", "broken": "red", "new": "blue", "disabled": "gray"}
-LIVE = 10  # seconds between two looks at the database
+LIVE = finance_settings().refresh  # seconds between two looks at the database
 
 
 @st.cache_resource

@@ -30,9 +30,9 @@ def jobs() -> Sequence[Job]:
         return run
 
     return (
-        Job("poll", stage("poll"), 5),
-        Job("label", stage("label"), 3),
-        Job("detect", stage("detect"), 10),
+        Job("poll", stage("poll"), 10),
+        Job("label", stage("label"), 10),
+        Job("detect", stage("detect"), 15),
         Job("deliver", stage("deliver"), 5),
         Job("prune", stage("prune"), 6 * 3600),
     )

@@ -28,6 +28,7 @@ class FinanceSettings(BaseSettings):
     companies_file: Path = DATA / "companies.csv"
     polls_at_once: int = Field(8, ge=1, le=64)
     batch: int = Field(64, ge=1, le=1024, description="articles labelled in one step; what a kill can cost")
+    refresh: float = Field(10, ge=1, description="seconds between two looks of an open dashboard at the database")
     keep_days: int = Field(730, ge=30, description="articles older than this are forgotten")
 
     @property
