@@ -6,6 +6,7 @@ quoted: nothing in it is carried out, and nothing of it is formatted as a templa
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from verticals.support.templates import Template
 
 LONGEST = 4_000  # characters of a question that are looked at
 CHOICES = 3
+_BESIDE = 4  # replies that may guess intents at once; more wait their turn
 _CLARIFY = 0.08  # an intent less probable than this is not worth offering
 
 
@@ -73,6 +75,7 @@ class Bot:
         self.templates, self._thresholds = templates, thresholds
         self.annotated, self.similar, self.rewriter = annotated, similar, rewriter
         self.clock = clock
+        self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="support-intent")
 
     @classmethod
     def open(
@@ -148,13 +151,15 @@ class Bot:
         stages: dict[str, float] = {}
         at = self.clock()
         knowledge = self.retrieval.knowledge
+        # The two networks do not need each other: on two cores the reply takes as long as the slower one.
+        guessing = self._beside.submit(self.intents.guess, [question]) if self.intents else None
         vector = self.encode(question)
         at = self._stage(stages, "encode", at)
-        guess = self.intents.guess([question])[0] if self.intents else None
-        at = self._stage(stages, "intent", at)
         found = self.retrieval.search(question, groups, self.settings.passages, knowledge=knowledge)
         extracts = [extract(vector, one, knowledge) for one in found]
         at = self._stage(stages, "retrieval", at)
+        guess = guessing.result()[0] if guessing else None
+        at = self._stage(stages, "intent", at)
         sentence = max((one.best_sentence for one in extracts), default=0.0)
         template = self.templates.get(guess.intent) if guess else None
         signs = self.scope.signs(guess, vector, found, sentence, template.articles if template else ())
