@@ -132,7 +132,7 @@ def _worker(python: Path, name: str, folder: Path) -> "subprocess.Popen[str]":
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure the parts that are missing."""
-    settings, file = get_settings(), arguments.out
+    settings, file, fresh = get_settings(), arguments.out, arguments.fresh
     folder, datasets = settings.cache / "support", settings.datasets
     needed = {
         "stackfaq": datasets / "stackfaq" / "stackExchange-FAQ.json",
@@ -145,34 +145,40 @@ def run(arguments: argparse.Namespace) -> None:
             store.skip(file, part, f"{', '.join(gone)}: not in the data sets folder")
         return
     measured: Mapping[str, Callable[[], None]] = {
-        "bot": lambda: _part(file, "bot", ["bot 1", arguments.first], partial(bot, datasets, arguments.first or None)),
-        "retrieval": lambda: _retrieval(file, needed, settings.cache / "search"),
-        "latency": lambda: _part(
-            file, "latency", ["latency 1", arguments.replies], partial(latency, folder, datasets, arguments.replies)
+        "bot": lambda: _part(
+            file, "bot", ["bot 1", arguments.first], partial(bot, datasets, arguments.first or None), fresh
         ),
-        "tuned": lambda: _tuned(file, needed),
+        "retrieval": lambda: _retrieval(file, needed, settings.cache / "search", fresh),
+        "latency": lambda: _part(
+            file,
+            "latency",
+            ["latency 1", arguments.replies],
+            partial(latency, folder, datasets, arguments.replies),
+            fresh,
+        ),
+        "tuned": lambda: _tuned(file, needed, fresh),
     }
     for part in arguments.parts:
         measured[part]()
 
 
-def _part(file: Path, name: str, key: list[Any], measure: Callable[[], dict[str, Any]]) -> None:
-    store.part(file, name, store.key_of(*key), measure)
+def _part(file: Path, name: str, key: list[Any], measure: Callable[[], dict[str, Any]], fresh: bool) -> None:
+    store.part(file, name, store.key_of(*key), measure, fresh)
 
 
-def _retrieval(file: Path, needed: Mapping[str, Path], cache: Path) -> None:
+def _retrieval(file: Path, needed: Mapping[str, Path], cache: Path, fresh: bool) -> None:
     encoder = Cached(Backbone("minilm"), cache, {})
     for collection in (*stackfaq(needed["stackfaq"]), *bankfaqs(needed["bankfaqs"])):
-        _part(file, f"retrieval/{collection.name}", ["retrieval 1"], partial(measure, collection, encoder))
+        _part(file, f"retrieval/{collection.name}", ["retrieval 1"], partial(measure, collection, encoder), fresh)
 
 
-def _tuned(file: Path, needed: Mapping[str, Path]) -> None:
+def _tuned(file: Path, needed: Mapping[str, Path], fresh: bool) -> None:
     from benchmarks.support_tuned import fold, folds, joined
 
     for name in ("stackfaq", "bankfaqs"):
         for number in range(folds(name)):
-            _part(file, f"tuned/{name}/{number}", ["tuned 1"], partial(fold, name, needed[name], number))
-        _part(file, f"tuned/{name}", ["tuned 1"], partial(joined, file, name))
+            _part(file, f"tuned/{name}/{number}", ["tuned 1"], partial(fold, name, needed[name], number), fresh)
+        _part(file, f"tuned/{name}", ["tuned 1"], partial(joined, file, name), fresh)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -182,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=300, help="of BANKING77's test questions; 0 takes all")
     parser.add_argument("--replies", type=int, default=REPLIES)
     parser.add_argument("--out", type=Path, default=store.RESULTS / "support.json")
+    parser.add_argument("--fresh", action="store_true", help="measure finished parts again")
     run(parser.parse_args(arguments))
 
 
