@@ -18,21 +18,27 @@ class ApiSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADWATER_API_", extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    rate: str = Field("6000/minute", description="Requests per caller, as the limits library writes it: 20/second.")
-    rate_storage: str = Field(
-        "async+memory://", description="Where counts are kept; async+redis://… when several processes serve."
+    port: int = Field(default=8000, ge=0, le=65535)
+    rate: str = Field(
+        default="6000/minute", description="Requests per caller, as the limits library writes it: 20/second."
     )
-    body_limit: int = Field(4 * 2**20, ge=1024)
-    max_models: int = Field(4, ge=1, description="Models kept in memory; the one longest unused leaves first.")
-    load_timeout_s: float = Field(60, gt=0, description="How long a request waits for its model to be loaded.")
-    fresh_s: float = Field(10, ge=0, description="How soon a promoted version is noticed.")
-    max_batch: int = Field(64, ge=1, description="Texts computed in one call; 1 switches micro-batching off.")
-    max_wait_ms: float = Field(2.0, ge=0, description="How long the first text of a batch waits for company.")
-    queue: int = Field(1024, ge=MAX_TEXTS, description="Texts of one model that may wait; more are refused with 503.")
-    deadline_s: float = Field(10, gt=0, description="A model's answer that takes longer becomes a 503.")
-    answer_timeout_s: float = Field(120, gt=0, description="Any answer that has not begun by then becomes a 503.")
-    stop_timeout_s: int = Field(30, ge=0, description="How long requests under way may go on after a stop.")
+    rate_storage: str = Field(
+        default="async+memory://", description="Where counts are kept; async+redis://… when several processes serve."
+    )
+    body_limit: int = Field(default=4 * 2**20, ge=1024)
+    max_models: int = Field(default=4, ge=1, description="Models kept in memory; the one longest unused leaves first.")
+    load_timeout_s: float = Field(default=60, gt=0, description="How long a request waits for its model to be loaded.")
+    fresh_s: float = Field(default=10, ge=0, description="How soon a promoted version is noticed.")
+    max_batch: int = Field(default=64, ge=1, description="Texts computed in one call; 1 switches micro-batching off.")
+    max_wait_ms: float = Field(default=2.0, ge=0, description="How long the first text of a batch waits for company.")
+    queue: int = Field(
+        default=1024, ge=MAX_TEXTS, description="Texts of one model that may wait; more are refused with 503."
+    )
+    deadline_s: float = Field(default=10, gt=0, description="A model's answer that takes longer becomes a 503.")
+    answer_timeout_s: float = Field(
+        default=120, gt=0, description="Any answer that has not begun by then becomes a 503."
+    )
+    stop_timeout_s: int = Field(default=30, ge=0, description="How long requests under way may go on after a stop.")
 
 
 def read_config(**given: Any) -> ApiSettings:

@@ -19,12 +19,12 @@ class GateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    minimum_rows: int = Field(50, ge=2, description="fewer rows to judge on decide nothing")
-    frozen_loss: float = Field(0.01, ge=0, description="accuracy that may be lost on the frozen test")
-    slice_rows: int = Field(20, ge=2, description="slices with fewer rows are not judged")
-    slice_loss: float = Field(0.05, ge=0, description="accuracy that may be lost in a slice")
-    calibration_loss: float = Field(0.03, ge=0, description="expected calibration error that may be added")
-    latency_ratio: float = Field(1.5, gt=0, description="how much slower it may be")
+    minimum_rows: int = Field(default=50, ge=2, description="fewer rows to judge on decide nothing")
+    frozen_loss: float = Field(default=0.01, ge=0, description="accuracy that may be lost on the frozen test")
+    slice_rows: int = Field(default=20, ge=2, description="slices with fewer rows are not judged")
+    slice_loss: float = Field(default=0.05, ge=0, description="accuracy that may be lost in a slice")
+    calibration_loss: float = Field(default=0.03, ge=0, description="expected calibration error that may be added")
+    latency_ratio: float = Field(default=1.5, gt=0, description="how much slower it may be")
     seed: int = 0
 
 

@@ -33,10 +33,10 @@ class UpSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADWATER_UP_", extra="ignore")
 
     ports: dict[str, int] = Field(
-        {}, description='dashboards\' ports and the API\'s, by name, as JSON: {"support": 8501, "api": 8000}'
+        default={}, description='dashboards\' ports and the API\'s, by name, as JSON: {"support": 8501, "api": 8000}'
     )
-    start_s: float = Field(120, gt=0, description="How long a process may take until it is healthy.")
-    prepare_s: float = Field(900, gt=0, description="How long an application may take to prepare itself.")
+    start_s: float = Field(default=120, gt=0, description="How long a process may take until it is healthy.")
+    prepare_s: float = Field(default=900, gt=0, description="How long an application may take to prepare itself.")
 
 
 @dataclass(frozen=True)
