@@ -10,7 +10,7 @@ import streamlit as st
 from dashboards.parts.language import Texts
 from dashboards.support_pages import shared
 
-POLL_S = 0.7
+POLL_S = 1.5
 _WAIT_S = 900.0
 
 
