@@ -65,8 +65,8 @@ def write_revision(tables: MetaData, message: str) -> Path | None:
         with engine.connect() as connection:
             context = migrating._context(connection, tables)
             script = produce_migrations(context, tables)
-            operations = script.upgrade_ops
-            imports: set[str] = set()
+            operations: Any = script.upgrade_ops
+            imports: Any = set()  # filled by the call
             body = render_python_code(operations, render_item=_render, render_as_batch=True, imports=imports)
             empty = operations is None or operations.is_empty()
         engine.dispose()
