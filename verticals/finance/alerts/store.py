@@ -232,8 +232,7 @@ def _enqueue(
     for receiver in receivers:
         if not wants(receiver, rule, kind):
             continue
-        # Who has not even got the first message needs no reminder of it.
-        if kind == "reminder" and _waiting(connection, target.fingerprint, receiver.name):
+        if kind == "reminder" and _just_told(connection, target.fingerprint, receiver.name, now - rule.repeat / 2):
             continue
         key = _unused(connection, f"{target.fingerprint}:{state.episode}:{kind}:{observed}:{receiver.name}"[:240])
         values = {"fingerprint": target.fingerprint, "receiver": receiver.name, "group_key": group, "attempts": 0}
@@ -259,10 +258,15 @@ def _unused(connection: Connection, key: str) -> str:
     return free
 
 
-def _waiting(connection: Connection, fingerprint: str, receiver: str) -> bool:
+def _just_told(connection: Connection, fingerprint: str, receiver: str, since: datetime) -> bool:
+    """Whether the message before is still on its way, or came after ``since``: that needs no reminder.
+
+    It happens when hours are judged that passed while nothing ran.
+    """
     table = tables.outbox
     query = select(table.c.id).where(table.c.fingerprint == fingerprint, table.c.receiver == receiver)
-    return connection.execute(query.where(table.c.delivered.is_(None)).limit(1)).first() is not None
+    recent = table.c.delivered.is_(None) | (table.c.delivered > since)
+    return connection.execute(query.where(recent).limit(1)).first() is not None
 
 
 def wants(receiver: Receiver, rule: Rule, kind: Kind) -> bool:

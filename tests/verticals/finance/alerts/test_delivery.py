@@ -188,3 +188,25 @@ def play(
     with engine.connect() as connection:
         assert connection.execute(select(tables.outbox).where(tables.outbox.c.delivered.is_(None))).all() == []
     return inbox, doubled[0]
+
+
+def test_hours_that_passed_while_nothing_ran_bring_no_reminder_of_what_was_just_told(
+    engine: Engine, book: RuleBook, now: datetime
+) -> None:
+    inbox = Inbox()
+
+    def judge(hour: int) -> None:
+        seen = Observation(now + hour * HOUR, anomaly=True, score=0.99, stories=9)
+        evaluate(engine, book, [(Target(book.rules[0], "Energy", {}), seen)], now + hour * HOUR)
+
+    judge(0)
+    # the message goes out three days later; then the hours in between are judged
+    late = now + 72 * HOUR
+    deliver(engine, book, late, "worker", inbox, random.Random(1))
+    for hour in (30, 60):
+        judge(hour)
+    deliver(engine, book, late, "worker", inbox, random.Random(1))
+    assert inbox.story() == [("Energy", "firing")]
+    judge(72 + 30)
+    deliver(engine, book, late + 30 * HOUR, "worker", inbox, random.Random(1))
+    assert inbox.story() == [("Energy", "firing"), ("Energy", "reminder")]
