@@ -41,23 +41,18 @@ def draw(t: Texts) -> None:
     ):
         if cohorts.get(name):
             _chart(t, name, metric, cohorts[name])
-    if found.get("calibration"):
+    errors = recommender.snapshot.model.told["calibration"]
+    if errors:
         st.subheader(t("recommend.cohorts.calibration"))
-        rows = [
-            {
-                t("recommend.cohorts.kind"): shared.kind(t, kind),
-                "ECE": one["ece"],
-                t("recommend.cohorts.rows"): one["rows"],
-            }
-            for kind, one in found["calibration"].items()
-        ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="content")
+        rows = [{t("recommend.cohorts.kind"): shared.kind(t, kind), "ECE": error} for kind, error in errors.items()]
+        column = {"ECE": st.column_config.NumberColumn(format="%.4f")}
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="content", column_config=column)
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
 def _measured(data: int) -> dict[str, Any]:
     settings = recommend_settings()
-    return judging.evaluate(settings, judging.ground(settings), resamples=300)
+    return judging.evaluate(settings, judging.ground(settings), resamples=300, calibration=False)
 
 
 def _systems(t: Texts, systems: Mapping[str, Any]) -> None:

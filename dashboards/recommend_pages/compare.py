@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import InputError
 from dashboards.parts.language import Texts
 from dashboards.recommend_pages import shared
-from verticals.recommend.comparing import Configuration, compare_on_held_out, variety_curve
+from verticals.recommend.comparing import Configuration, compare_on_held_out, held_out, variety_curve
 from verticals.recommend.recommender import Recommender
 from verticals.recommend.settings import recommend_settings
 
@@ -88,9 +88,10 @@ def _beside(t: Texts, recommender: Recommender, sides: list[_Side], users: list[
 def _measured(sides: tuple[tuple[str, float], ...], data: int) -> dict[str, Any]:
     settings = recommend_settings()
     configurations = [Configuration(system, variety) for system, variety in sides]
+    given = held_out(settings)
     return {
-        "held_out": compare_on_held_out(settings, configurations),
-        "curve": variety_curve(settings, configurations[0].system),
+        "held_out": compare_on_held_out(given, configurations),
+        "curve": variety_curve(given, configurations[0].system),
     }
 
 

@@ -98,7 +98,7 @@ def test_measuring_shows_every_system(page: Any, address: str) -> None:
     page.goto(f"{address}/cohorts?lang=en")
     settle(page)
     page.get_by_role("button", name="Measure").click()
-    page.get_by_role("heading", name="By length of history").wait_for(timeout=3 * PATIENCE)
+    page.get_by_role("heading", name="By length of history").wait_for(timeout=10 * PATIENCE)
     sound(page)
     look(page, "cohorts-measured")
 
@@ -107,7 +107,7 @@ def test_two_configurations_are_compared_with_an_interval(page: Any, address: st
     page.goto(f"{address}/compare?lang=en")
     settle(page)
     page.get_by_role("button", name="Measure").click()
-    page.get_by_text("paired bootstrap").wait_for(timeout=3 * PATIENCE)
+    page.get_by_text("paired bootstrap").wait_for(timeout=10 * PATIENCE)
     page.get_by_role("heading", name="Accuracy against variety").wait_for()
     sound(page)
     look(page, "compare-measured")

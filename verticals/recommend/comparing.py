@@ -43,18 +43,30 @@ class Configuration:
         return _rows(recommender.recommend(user, k, weights=alone, variety=self.variety, explain=0))
 
 
-def compare_on_held_out(
-    settings: RecommendSettings, configurations: Sequence[Configuration], resamples: int = 500
-) -> dict[str, Any]:
-    """Metrics with intervals of each configuration, and the paired difference of the first two in nDCG@10."""
+@dataclass(frozen=True)
+class HeldOut:
+    """Systems fitted on the earlier part of the behaviour, ready to be judged on the rest; made by ``held_out``."""
+
+    bench: Bench
+    systems: dict[str, Source]
+    vectors: Float32
+
+
+def held_out(settings: RecommendSettings) -> HeldOut:
+    """Split, encode and fit once for any number of configurations. Raises InputError when nothing is loaded."""
     given = judging.ground(settings)
-    bench = given.bench
     systems = {one.name: one for one in judging.systems_of(given, settings.hybrid())}
     systems.setdefault("hybrid", systems["blend"])
-    vectors = centred(given.vectors)
-    judged = [_judged(bench, systems, one, vectors, resamples) for one in configurations]
+    return HeldOut(given.bench, systems, centred(given.vectors))
+
+
+def compare_on_held_out(
+    given: HeldOut, configurations: Sequence[Configuration], resamples: int = 500
+) -> dict[str, Any]:
+    """Metrics with intervals of each configuration, and the paired difference of the first two in nDCG@10."""
+    judged = [_judged(given.bench, given.systems, one, given.vectors, resamples) for one in configurations]
     return {
-        "users": len(bench.histories),
+        "users": len(given.bench.histories),
         "configurations": [
             {
                 "system": one.system,
@@ -68,17 +80,15 @@ def compare_on_held_out(
     }
 
 
-def variety_curve(settings: RecommendSettings, system: str, steps: Sequence[float] = CURVE) -> list[dict[str, float]]:
+def variety_curve(given: HeldOut, system: str, steps: Sequence[float] = CURVE) -> list[dict[str, float]]:
     """``[{"variety", "ndcg@10", "ild", "coverage@10"}]``: accuracy and diversity for each turn of the dial."""
-    given = judging.ground(settings)
-    bench = given.bench
-    systems = {one.name: one for one in judging.systems_of(given, settings.hybrid())}
-    chosen = systems.get(system, systems["blend"])
-    vectors = centred(given.vectors)
-    items, scores = _ranked(bench, chosen)
+    if system not in given.systems:
+        raise InputError(f"{system} cannot be judged here; choose one of {', '.join(given.systems)}.")
+    items, scores = _ranked(given.bench, given.systems[system])
     found = []
     for variety in steps:
-        judged = bench.judge_lists(f"{variety:g}", _varied(items, scores, vectors, variety), resamples=0)
+        ranked = _varied(items, scores, given.vectors, variety)
+        judged = given.bench.judge_lists(f"{variety:g}", ranked, resamples=0)
         found.append(
             {
                 "variety": variety,

@@ -104,7 +104,11 @@ def systems_of(given: Ground, config: HybridConfig, only: Sequence[str] | None =
 
 
 def evaluate(
-    settings: RecommendSettings, given: Ground, resamples: int = 1000, report: Report = lambda line: None
+    settings: RecommendSettings,
+    given: Ground,
+    resamples: int = 1000,
+    report: Report = lambda line: None,
+    calibration: bool = True,
 ) -> dict[str, Any]:
     """``{"split", "systems": {NAME: {…}}, "comparisons", "cohorts", "impressions", "calibration"}``.
 
@@ -130,10 +134,10 @@ def evaluate(
     shown = impressions(given, systems, resamples)
     if shown:
         told["impressions"] = shown
-    events = replace(given.split.train, shown=given.split.train.shown)
-    curves = fit_curves(given.items, events, given.vectors, settings.hybrid(), 3.0)
-    own = curves.get("ranked") or curves.get("blend") or {}
-    told["calibration"] = {kind: {"ece": curve.ece, "rows": curve.fitted_on} for kind, curve in own.items()}
+    if calibration:
+        curves = fit_curves(given.items, given.split.train, given.vectors, settings.hybrid(), 3.0)
+        own = curves.get("ranked") or curves.get("blend") or {}
+        told["calibration"] = {kind: {"ece": curve.ece, "rows": curve.fitted_on} for kind, curve in own.items()}
     return told
 
 

@@ -283,3 +283,15 @@ def test_a_damaged_version_is_named(trained: RecommendSettings) -> None:
     (folder / "model.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="train again"):
         Recommender.open(trained)
+
+
+def test_two_configurations_are_judged_on_the_same_users(trained: RecommendSettings) -> None:
+    from verticals.recommend.comparing import Configuration, compare_on_held_out, held_out, variety_curve
+
+    given = held_out(trained)
+    found = compare_on_held_out(given, [Configuration("blend"), Configuration("popular")], 50)
+    assert found["users"] == 30 and found["difference"]["difference"]["value"] > 0
+    curve = variety_curve(given, "blend", (0.0, 0.9))
+    assert curve[1]["ndcg@10"] < curve[0]["ndcg@10"] and curve[1]["variety"] == 0.9
+    with pytest.raises(InputError, match="magic"):
+        variety_curve(given, "magic")
