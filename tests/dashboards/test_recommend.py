@@ -1,6 +1,7 @@
 """The recommender's dashboard in Chromium: every page, both languages, and what a click changes."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,11 @@ def sound(page: Any) -> None:
     assert page.locator("[data-testid='stException']").count() == 0
 
 
+def counted(page: Any) -> int:
+    """The number of items that the page tells."""
+    return int(page.get_by_text(re.compile(r"^\d+ items$")).first.inner_text().split()[0])
+
+
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_page_draws_in_both_languages(page: Any, address: str, name: str) -> None:
     page.goto(f"{address}/{'' if name == 'score' else name}?lang=en")
@@ -116,10 +122,10 @@ def test_two_configurations_are_compared_with_an_interval(page: Any, address: st
 def test_an_item_saved_as_new_is_there_at_once(page: Any, address: str) -> None:
     page.goto(f"{address}/items?lang=en")
     settle(page)
-    before = int(page.get_by_text(" items", exact=False).first.inner_text().split()[0])
+    before = counted(page)
     page.get_by_text("Save as a new item").click()
     page.get_by_role("button", name="Save").click()
     page.get_by_text("the data are at version").wait_for()
     page.goto(f"{address}/items?lang=en")
     settle(page)
-    assert int(page.get_by_text(" items", exact=False).first.inner_text().split()[0]) == before + 1
+    assert counted(page) == before + 1

@@ -18,6 +18,7 @@ from verticals.recommend.histories import Float32, Histories, Ints, histories
 from verticals.recommend.hybrid import Hybrid, HybridConfig, fit_hybrid
 from verticals.recommend.item_knn import fit_item_knn
 from verticals.recommend.items import Items, read_items
+from verticals.recommend.known import known_vectors
 from verticals.recommend.logged import off_policy
 from verticals.recommend.popularity import fit_popular
 from verticals.recommend.settings import RecommendSettings
@@ -26,7 +27,6 @@ from verticals.recommend.store import Store
 from verticals.recommend.taste import TextTaste, centred, normalised
 from verticals.recommend.training import fit_curves
 from verticals.recommend.validation import validate
-from verticals.recommend.vectors import ItemVectors
 
 Report = Callable[[str], None]
 LIKING = ("click", "like", "comment", "share", "buy")
@@ -79,8 +79,10 @@ def ground(
     _, after = histories(split.test, known, users)
     later = [np.unique(after.of(user)[0]) for user in range(len(users))]
     name = encoder or settings.encoder
-    vectors = ItemVectors(name).of(known.texts)
-    untuned = vectors if name == "minilm" else ItemVectors("minilm").of(known.texts)
+    vectors = known_vectors(settings.folder, settings.sample, name).of(known.texts)
+    untuned = vectors
+    if name != "minilm":
+        untuned = known_vectors(settings.folder, settings.sample, "minilm").of(known.texts)
     synthetic = bool(done.frame["user"].str.startswith("sim-").all())
     told = {**split.to_dict(), "items": len(known), "users": len(users), "source": source, "synthetic": synthetic}
     return Ground(known, split, users, train, later, vectors, untuned, {**told, "encoder": name})

@@ -13,6 +13,7 @@ from verticals.recommend.ease import MAX_ITEMS
 from verticals.recommend.histories import Float32, Floats, Histories, Ints
 from verticals.recommend.hybrid import Hybrid, HybridConfig, fit_hybrid, fit_newcomers, last_events
 from verticals.recommend.items import Items
+from verticals.recommend.known import known_vectors
 from verticals.recommend.popularity import Popular, Trending
 from verticals.recommend.probability import Probability, fit_all
 from verticals.recommend.ranking import Blend
@@ -21,7 +22,7 @@ from verticals.recommend.snapshot import histories_of, strongest_of
 from verticals.recommend.splits import temporal_split
 from verticals.recommend.store import Store
 from verticals.recommend.taste import TextTaste
-from verticals.recommend.vectors import ItemVectors, hashes_of, shipped
+from verticals.recommend.vectors import hashes_of
 
 Report = Callable[[str], None]
 LEAST_EVENTS = 50
@@ -67,7 +68,8 @@ def _train(settings: RecommendSettings, report: Report, encoder: str, note: str)
     if events is None or len(events) < LEAST_EVENTS:
         raise InputError(f"{0 if events is None else len(events)} events are too few; load at least {LEAST_EVENTS}.")
     report(f"{len(items)} items, {len(events)} events of {events.frame['user'].nunique()} users")
-    vectors = _vectors(settings, encoder, items, report)
+    report(f"vectors of {len(items)} texts by {encoder}")
+    vectors = known_vectors(settings.folder, settings.sample, encoder)
     unit = vectors.of(items.texts)
     strongest = strongest_of(events)
     _, past = histories_of(events, items, strongest)
@@ -114,22 +116,6 @@ def _train(settings: RecommendSettings, report: Report, encoder: str, note: str)
     path = saved.save(model, settings.folder)
     saved.prune(settings.folder)
     return Trained(number, told, str(path))
-
-
-def _vectors(settings: RecommendSettings, encoder: str, items: Items, report: Report) -> ItemVectors:
-    """Vectors known already, from the version in use or shipped with the sample; new texts are encoded."""
-    folder = saved.current(settings.folder)
-    if folder is not None:
-        try:
-            before = saved.load(folder)
-        except InputError:
-            before = None  # a damaged version is no reason not to train another one
-        # A tuned model's folder is never written twice; a name may point elsewhere by now.
-        if before is not None and before.encoder == encoder and "@" not in encoder:
-            return ItemVectors(encoder, before.fingerprint, (before.hashes, before.vectors))
-    known = shipped(settings.sample / "minilm.npz", encoder)
-    report(f"vectors of {len(items)} texts by {encoder}")
-    return known or ItemVectors(encoder)
 
 
 def _config(settings: RecommendSettings, n: int) -> HybridConfig:
