@@ -180,5 +180,11 @@ def test_sources_are_sample_ones_enabled_and_public_ones_disabled() -> None:
 def test_rules_are_valid_and_cover_the_scopes_and_measures() -> None:
     book = load_rules(FOLDER / "rules.toml")
     assert {rule.scope for rule in book.rules} == {"topic", "company", "source", "all"}
-    assert {rule.measure for rule in book.rules} == {"volume", "negative_share", "mean_score", "outage"}
+    assert {rule.measure for rule in book.rules} == {
+        "volume",
+        "negative_volume",
+        "negative_share",
+        "mean_score",
+        "outage",
+    }
     assert all(rule.title for rule in book.rules)

@@ -16,7 +16,7 @@ from verticals.finance.alerts import tables as alert_tables
 from verticals.finance.alerts.rules import Rule, RuleBook, load_rules
 from verticals.finance.alerts.states import Observation
 from verticals.finance.alerts.store import Target
-from verticals.finance.articles import Article, Known, deduplicate
+from verticals.finance.articles import WINDOW, Article, Known, KnownArticle, deduplicate
 from verticals.finance.fetching.items import Item
 from verticals.finance.grouping import told
 from verticals.finance.labels import Label
@@ -26,6 +26,7 @@ from verticals.finance.settings import FinanceSettings, finance_settings
 from verticals.finance.stories import StoryIndex, StoryPoint, lookback
 
 BATCH = 4096  # headlines labelled at once: of many, those of like length go together
+DEDUPED = 500  # rows compared at once with each other and with what is near in time
 EVIDENCE = 8
 AT_ONCE = timedelta(days=28)  # alerts are advanced in such pieces, after each of which calm ones are left out again
 
@@ -60,12 +61,12 @@ def replay(
     book = load_rules(rules) if isinstance(rules, Path) else rules
     marked = read_events(events) if events is not None else []
     items = read_items(path, now or datetime.now(UTC))
-    found = deduplicate(items, Known())
+    new, duplicates = _deduplicated(items)
     if labeller is None:
         from verticals.finance.labels import Labeller
 
         labeller = Labeller.open(settings, engine="onnx")
-    labelled = list(_labelled(found.new, labeller))
+    labelled = list(_labelled(new, labeller))
     step = step or _step(items)
     stories = tell(labelled, step)
     times = _times(stories, step)
@@ -77,8 +78,8 @@ def replay(
     finally:
         scratch.dispose()
     return ReplayResult(
-        articles=len(found.new),
-        duplicates=len(found.duplicates),
+        articles=len(new),
+        duplicates=duplicates,
         stories=len(stories),
         since=times[0],
         until=times[-1],
@@ -101,6 +102,21 @@ def read_items(path: Path, now: datetime) -> list[Item]:
     if not dated:
         raise InputError(f"{path}: no row has a date; a replay needs to know when each headline came.")
     return sorted(dated, key=lambda item: item.time)
+
+
+def _deduplicated(items: Sequence[Item]) -> tuple[list[Article], int]:
+    """New articles, and how many rows repeated one; as in a poll, only what is near in time is looked at."""
+    new: list[Article] = []
+    duplicates = 0
+    recent: list[KnownArticle] = []
+    for start in range(0, len(items), DEDUPED):
+        part = items[start : start + DEDUPED]
+        recent = [known for known in recent if known.time >= part[0].time - WINDOW]
+        found = deduplicate(part, Known.of(recent))
+        new += found.new
+        duplicates += len(found.duplicates)
+        recent += [article.known() for article in found.new]
+    return new, duplicates
 
 
 def _step(items: Sequence[Item]) -> timedelta:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from core.errors import InputError
 
 Scope = Literal["topic", "company", "source", "all"]
-Measure = Literal["volume", "negative_share", "mean_score", "outage"]
+Measure = Literal["volume", "negative_volume", "negative_share", "mean_score", "outage"]
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 

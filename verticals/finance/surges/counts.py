@@ -54,14 +54,39 @@ def baseline(past: np.ndarray, known: np.ndarray, weekday: np.ndarray) -> tuple[
 
 def volume(windows: Windows, quantile: float, limits: bool = False) -> Judged:
     """Upper tail of the negative binomial: P(stories >= seen). ``limits``: find the band too, which takes longer."""
-    from scipy.stats import nbinom
+    return _count(windows, "stories", quantile, limits)
 
-    seen = windows.now["stories"]
-    expected, alpha = baseline(windows.past["stories"], windows.known, windows.weekday)
+
+def negative_volume(windows: Windows, quantile: float, limits: bool = False) -> Judged:
+    """The same of negative stories alone: more news of which more is bad stands out here before in either part."""
+    return _count(windows, "negatives", quantile, limits)
+
+
+def _count(windows: Windows, field: str, quantile: float, limits: bool) -> Judged:
+    seen = windows.now[field]
+    expected, alpha = baseline(windows.past[field], windows.known, windows.weekday)
+    tail = negative_binomial(seen, expected, alpha)
+    low, high = (_quantile(q, expected, alpha) if limits else expected for q in (1 - quantile, quantile))
+    return Judged(seen, expected, tail, low, high)
+
+
+def negative_binomial(k: np.ndarray, mean: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """P(K >= k) of a negative binomial with variance mean + alpha mean^2, by the incomplete beta function."""
+    from scipy.special import betainc
+
     size = 1 / alpha
-    chance = size / (size + expected)
-    low, high = (nbinom.ppf(q, size, chance) if limits else expected for q in (1 - quantile, quantile))
-    return Judged(seen, expected, nbinom.sf(seen - 1, size, chance), low, high)
+    return np.asarray(np.where(k > 0, betainc(np.maximum(k, 1e-9), size, mean / (size + mean)), 1.0))
+
+
+def _quantile(quantile: float, mean: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The smallest count that is not exceeded with this probability, by bisection."""
+    low = np.full(len(mean), -1.0)
+    high = np.ceil(mean + 20 * np.sqrt(mean + alpha * mean**2) + 20)
+    while (wide := high - low > 1).any():
+        middle = np.where(wide, np.floor((low + high) / 2), high)
+        enough = 1 - negative_binomial(middle + 1, mean, alpha) >= quantile
+        high, low = np.where(wide & enough, middle, high), np.where(wide & ~enough, middle, low)
+    return high
 
 
 def negatives(windows: Windows, quantile: float, limits: bool = False) -> Judged:

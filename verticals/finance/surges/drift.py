@@ -32,10 +32,10 @@ def falling_score(now: Windows, steps: list[Windows], quantile: float) -> Judged
     stories = np.maximum(now.now["stories"], 1)
     value = now.now["score_sum"] / stories
     mean, spread, _ = _standard(steps[-1])
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     # What a lasting shift of one window's days would have to be to reach the quantile, for the band of a chart.
-    width = norm.ppf(quantile) * spread / np.sqrt(len(steps))
+    width = ndtri(quantile) * spread / np.sqrt(len(steps))
     return Judged(value, mean, tail, mean - width, mean + width)
 
 

@@ -22,11 +22,28 @@ DRIFT_WINDOWS = 2  # a drift is summed up over so many of the rule's windows
 Judge = Callable[[Windows, float, bool], tails.Judged]
 # By detector and measure; the other detectors are there to be compared with.
 JUDGES: dict[str, dict[str, Judge]] = {
-    "default": {"volume": tails.volume, "negative_share": tails.negatives},
-    "z-score": {"volume": simple.z_volume, "negative_share": simple.z_share},
-    "ewma": {"volume": simple.ewma_volume, "negative_share": simple.ewma_share},
+    "default": {
+        "volume": tails.volume,
+        "negative_volume": tails.negative_volume,
+        "negative_share": tails.negatives,
+    },
+    "z-score": {
+        "volume": simple.z_volume,
+        "negative_volume": simple.z_negatives,
+        "negative_share": simple.z_share,
+    },
+    "ewma": {
+        "volume": simple.ewma_volume,
+        "negative_volume": simple.ewma_negatives,
+        "negative_share": simple.ewma_share,
+    },
 }
-_WORDS = {"volume": "stories", "negative_share": "share of negative stories", "mean_score": "mean score"}
+_WORDS = {
+    "volume": "stories",
+    "negative_volume": "negative stories",
+    "negative_share": "share of negative stories",
+    "mean_score": "mean score",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,7 @@ def observe(
 ) -> list[Observation]:
     """The rule's observation at each time, from hours that began before it.
 
+    Of a rule on negative stories ``minimum_stories`` counts those alone.
     ``since`` is when the records begin: a subject that is new in an old monitor was silent before. Raises InputError
     for a detector that does not exist or a measure that is no count (outages are seen elsewhere).
     """
@@ -61,7 +79,7 @@ def _observations(rule: Rule, windows: Windows, judged: tails.Judged, times: Seq
     enough = windows.enough >= _needed(rule)
     found = []
     for row, at in enumerate(times):
-        stories = int(windows.now["stories"][row])
+        stories = int(windows.now["negatives" if rule.measure == "negative_volume" else "stories"][row])
         tail = float(judged.tail[row])
         anomaly = bool(enough[row]) and stories >= rule.minimum_stories and tail <= 1 - rule.sensitivity
         found.append(
@@ -142,7 +160,7 @@ def _without_window(step: Windows, back: int, days: int) -> Windows:
 
 def _reason(rule: Rule, judged: tails.Judged, row: int, stories: int) -> str:
     value, expected, tail = judged.value[row], judged.expected[row], judged.tail[row]
-    if rule.measure == "volume":
+    if rule.measure in ("volume", "negative_volume"):
         text = f"{value:.0f} {_WORDS['volume']}, about {expected:.1f} expected"
     else:
         text = f"{_WORDS[rule.measure]} {value:.2f} of {stories} stories, {expected:.2f} expected"

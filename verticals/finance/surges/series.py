@@ -71,21 +71,21 @@ def _told_once(score: np.ndarray, period: int) -> np.ndarray:
 def z_score(values: np.ndarray, period: int) -> np.ndarray:
     """Two-sided Gaussian tail of a moving window of 6,400 values, as NAB's windowed Gaussian has it."""
     import pandas as pd
-    from scipy.stats import norm
+    from scipy.special import log_ndtr
 
     before = pd.Series(values, dtype=float).shift(1).rolling(6400, min_periods=min(100, period))
     z = np.abs(values - before.mean()) / np.maximum(before.std(), 1e-6)
-    return np.asarray(_from_tail(norm.logsf(z.fillna(0.0)) + np.log(2)))
+    return np.asarray(_from_tail(log_ndtr(-z.fillna(0.0).to_numpy()) + np.log(2)))
 
 
 def ewma(values: np.ndarray, period: int, weight: float = 0.02) -> np.ndarray:
     """Upper Gaussian tail against an exponentially weighted mean and variance (Roberts, Technometrics 1959)."""
     import pandas as pd
-    from scipy.stats import norm
+    from scipy.special import log_ndtr
 
     before = pd.Series(values, dtype=float).shift(1).ewm(alpha=weight, min_periods=min(100, period))
     z = (values - before.mean()) / np.maximum(before.std(), 1e-6)
-    return np.asarray(_from_tail(norm.logsf(z.fillna(-10.0))))
+    return np.asarray(_from_tail(log_ndtr(-z.fillna(-10.0).to_numpy())))
 
 
 def relative_entropy(

@@ -13,6 +13,11 @@ def z_volume(windows: Windows, quantile: float, limits: bool = False) -> Judged:
     return _normal(windows.now["stories"], *_moments(windows, windows.past["stories"]), quantile)
 
 
+def z_negatives(windows: Windows, quantile: float, limits: bool = False) -> Judged:
+    """Negative stories against the mean and standard deviation of past windows."""
+    return _normal(windows.now["negatives"], *_moments(windows, windows.past["negatives"]), quantile)
+
+
 def z_share(windows: Windows, quantile: float, limits: bool = False) -> Judged:
     """Share of negative stories against that of past windows."""
     return _normal(_share(windows.now), *_moments(windows, _share(windows.past)), quantile)
@@ -21,6 +26,11 @@ def z_share(windows: Windows, quantile: float, limits: bool = False) -> Judged:
 def ewma_volume(windows: Windows, quantile: float, limits: bool = False) -> Judged:
     """Stories against an exponentially weighted mean and variance of past windows."""
     return _normal(windows.now["stories"], *_weighted(windows, windows.past["stories"]), quantile)
+
+
+def ewma_negatives(windows: Windows, quantile: float, limits: bool = False) -> Judged:
+    """Negative stories against an exponentially weighted mean and variance of past windows."""
+    return _normal(windows.now["negatives"], *_weighted(windows, windows.past["negatives"]), quantile)
 
 
 def ewma_share(windows: Windows, quantile: float, limits: bool = False) -> Judged:
@@ -48,7 +58,7 @@ def _of_weights(past: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _normal(value: np.ndarray, mean: np.ndarray, spread: np.ndarray, quantile: float) -> Judged:
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
-    width = norm.ppf(quantile) * spread
-    return Judged(value, mean, norm.sf((value - mean) / spread), mean - width, mean + width)
+    width = ndtri(quantile) * spread
+    return Judged(value, mean, ndtr((mean - value) / spread), mean - width, mean + width)
