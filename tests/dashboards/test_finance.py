@@ -89,8 +89,9 @@ def test_the_overview_tells_what_happened(desk: SimpleNamespace, look: Callable[
     view.screenshot(path=desk.shots / "finance-overview.png", full_page=True)
     view.get_by_role("link", name="Decide").first.click()
     view.wait_for_url("**/alerts**")
+    view.get_by_role("tab", name="Evidence").wait_for()
     settle(view)
-    assert "Evidence" in view.inner_text('[data-testid="stMain"]')
+    assert "Merrowdale" in view.inner_text('[data-testid="stMain"]')
 
 
 def test_every_page_in_chinese(desk: SimpleNamespace, look: Callable[..., Any]) -> None:
@@ -126,7 +127,7 @@ def test_an_alert_is_acknowledged_annotated_and_resolved(desk: SimpleNamespace, 
         a for a in inbox.listed(desk.engine) if (a["rule"], a["subject"]) == ("company-negative-surge", "MRWDLB")
     )
     view = look("alerts", f"?alert={alert['id']}&lang=en")
-    view.get_by_label("Your name").fill("mei")
+    view.get_by_role("textbox", name="Your name").fill("mei")
     view.keyboard.press("Enter")
     settle(view)
     press(view, "Acknowledge")
