@@ -22,14 +22,33 @@ NO_OPINION = {"negative": 0.0, "neutral": 1.0, "positive": 0.0}
 SUMMARY_SHOWN = 300  # characters of the summary that the models read after the title
 _SENTENCE = re.compile(r"[^.!?\n\u3002\uff01\uff1f]+[.!?\u3002\uff01\uff1f]*")
 
+_CLAUSE = re.compile(
+    r"[;:]\s|,?\s(?:but|while|whereas|although|though|as|after|despite|unlike)\s|[\uff0c\uff1b]", re.IGNORECASE
+)
+
 
 class Text(Protocol):
     """What is read of an article."""
 
-    title: str
-    summary: str
-    text: str
-    language: str | None
+    @property
+    def title(self) -> str:
+        """The headline."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """The first sentences; may be empty."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The body; may be empty."""
+        ...
+
+    @property
+    def language(self) -> str | None:
+        """As the source says."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -244,12 +263,21 @@ def _tags(
     mentions: Sequence[Sequence[Mention]],
     opinions: Sequence[dict[str, float]],
 ) -> list[tuple[CompanyTag, ...]]:
-    """Sentiment toward each company, judged on the sentence that names it first; else that of the whole text."""
-    if desk.entities is None:
-        return [_plain_tags(found, opinion) for found, opinion in zip(mentions, opinions, strict=True)]
+    """Sentiment toward each company.
+
+    With a model for pairs: of the sentence that names it first, toward the name. Without one: of the clause around
+    the first mention, where several companies are named; where there is only one, the article's own sentiment.
+    """
     flat = [(row, mention) for row, found in enumerate(mentions) for mention in found]
-    sentences = [sentence_at(documents[row], mention.start) for row, mention in flat]
-    judged = sentiment.toward(desk.entities, sentences, [mention.alias for _, mention in flat])
+    if desk.entities is not None:
+        sentences = [sentence_at(documents[row], mention.start) for row, mention in flat]
+        judged = sentiment.toward(desk.entities, sentences, [mention.alias for _, mention in flat])
+    else:
+        shared = [place for place, (row, _) in enumerate(flat) if len(mentions[row]) > 1]
+        clauses = [clause_at(documents[flat[place][0]], flat[place][1].start) for place in shared]
+        judged = [opinions[row] for row, _ in flat]
+        for place, opinion in zip(shared, sentiment.of_texts(desk.sentiment, clauses) if clauses else (), strict=True):
+            judged[place] = opinion
     tags: list[list[CompanyTag]] = [[] for _ in documents]
     for (row, mention), opinion in zip(flat, judged, strict=True):
         tags[row].append(_tag(mention, opinion))
@@ -270,6 +298,19 @@ def sentence_at(document: str, position: int) -> str:
     for match in _SENTENCE.finditer(document):
         if match.start() <= position < match.end():
             return match.group().strip()
+    return document[:SUMMARY_SHOWN]
+
+
+def clause_at(document: str, position: int) -> str:
+    """The clause that holds a position: a sentence ends at '; ', ', while ', ', but ' and the like."""
+    for sentence in _SENTENCE.finditer(document):
+        if sentence.start() <= position < sentence.end():
+            begin = sentence.start()
+            for cut in (*_CLAUSE.finditer(document, sentence.start(), sentence.end()), None):
+                end = cut.start() if cut else sentence.end()
+                if position < end:
+                    return document[begin:end].strip()
+                begin = cut.end() if cut else end
     return document[:SUMMARY_SHOWN]
 
 

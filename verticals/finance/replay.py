@@ -61,14 +61,14 @@ def replay(
     book = load_rules(rules) if isinstance(rules, Path) else rules
     marked = read_events(events) if events is not None else []
     items = read_items(path, now or datetime.now(UTC))
-    new, duplicates = _deduplicated(items)
+    new, duplicates = deduplicated(items)
     if labeller is None:
         from verticals.finance.labels import Labeller
 
         labeller = Labeller.open(settings, engine="onnx")
-    labelled = list(_labelled(new, labeller))
+    items_labelled = list(labelled(new, labeller))
     step = step or _step(items)
-    stories = tell(labelled, step)
+    stories = tell(items_labelled, step)
     times = _times(stories, step)
     silent = book.model_copy(update={"receivers": ()})
     scratch = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
@@ -104,7 +104,7 @@ def read_items(path: Path, now: datetime) -> list[Item]:
     return sorted(dated, key=lambda item: item.time)
 
 
-def _deduplicated(items: Sequence[Item]) -> tuple[list[Article], int]:
+def deduplicated(items: Sequence[Item]) -> tuple[list[Article], int]:
     """New articles, and how many rows repeated one; as in a poll, only what is near in time is looked at."""
     new: list[Article] = []
     duplicates = 0
@@ -124,7 +124,8 @@ def _step(items: Sequence[Item]) -> timedelta:
     return timedelta(days=1) if days * 2 > len(items) else timedelta(hours=1)
 
 
-def _labelled(articles: Sequence[Article], labeller: Labels) -> Iterator[tuple[Item, Label]]:
+def labelled(articles: Sequence[Article], labeller: Labels) -> Iterator[tuple[Item, Label]]:
+    """The articles with what the labeller says about them, in their order."""
     for start in range(0, len(articles), BATCH):
         part = [article.item for article in articles[start : start + BATCH]]
         yield from zip(part, labeller.label(part), strict=True)

@@ -36,7 +36,7 @@ def baseline(past: np.ndarray, known: np.ndarray, weekday: np.ndarray) -> tuple[
     """
     values = np.where(known, past, np.nan)
     with np.errstate(invalid="ignore"):
-        top = np.nanquantile(np.where(known.any(axis=1)[:, None], values, 0.0), WINSOR, axis=1)
+        top = np.nanquantile(np.where(np.asarray(known.any(axis=1))[:, None], values, 0.0), WINSOR, axis=1)
     values = np.minimum(values, np.maximum(top, 1.0)[:, None])
     count = known.sum(axis=1)
     level = np.nansum(values, axis=1) / np.maximum(count, 1)

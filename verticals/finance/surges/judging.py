@@ -105,7 +105,10 @@ def band(
     return [
         BandPoint(
             at,
-            *(float(part[row]) for part in (judged.value, judged.expected, judged.low, judged.high)),
+            float(judged.value[row]),
+            float(judged.expected[row]),
+            float(judged.low[row]),
+            float(judged.high[row]),
             score=seen[row].score,
             anomaly=seen[row].anomaly,
         )

@@ -37,12 +37,14 @@ def surge(values: np.ndarray, period: int, rise: float = USUAL_RISE) -> np.ndarr
        single choice matters.
     5. What follows an anomaly within one period belongs to it and scores below 0.5.
     """
+    return told_once(rises(values, period), period, rise)
+
+
+def rises(values: np.ndarray, period: int) -> np.ndarray:
+    """Steps 1 to 4: each value's rise in multiples of the usual one."""
     period = int(np.clip(period, SHORT, LONG))
-    ratio = np.median(
-        [_relative(values, smooth, memory * period, period) for smooth in SMOOTHING for memory in MEMORY], axis=0
-    )
-    score = ratio / (ratio + rise)
-    return _told_once(score, period)
+    ways = [_relative(values, smooth, memory * period, period) for smooth in SMOOTHING for memory in MEMORY]
+    return np.asarray(np.median(ways, axis=0))
 
 
 def _relative(values: np.ndarray, smooth: int, memory: int, period: int) -> np.ndarray:
@@ -52,20 +54,23 @@ def _relative(values: np.ndarray, smooth: int, memory: int, period: int) -> np.n
     equal = pd.Series(np.sign(level) * 2 * np.sqrt(np.abs(level) + 0.375))
     before = equal.shift(1).rolling(memory, min_periods=period // 2)
     spread = (before.quantile(0.75) - before.quantile(0.25)) / 1.349
-    rises = ((equal - before.median()) / np.maximum(spread, 1.0)).fillna(0.0)
+    rises: pd.Series[float] = ((equal - before.median()) / np.maximum(spread, 1.0)).fillna(0.0)
     usual = rises.shift(1).expanding(period // 2).quantile(1 - 1 / period).fillna(np.inf)
     return np.asarray(np.maximum(rises / np.maximum(usual, 1.0), 0.0))
 
 
-def _told_once(score: np.ndarray, period: int) -> np.ndarray:
+def told_once(ratio: np.ndarray, period: int, rise: float = USUAL_RISE) -> np.ndarray:
+    """Step 5: scores of rises, 0.5 at ``rise``; within a period of an anomaly halved, so that none is told again."""
+    period = int(np.clip(period, SHORT, LONG))
+    score = ratio / (ratio + rise)
     told = score.copy()
     last = -period
-    for row in np.flatnonzero(score >= 0.5):
+    for row in np.flatnonzero(score >= 0.5).tolist():
         if row - last < period:
             told[row] = 0.5 * score[row]
         else:
             last = row
-    return told
+    return np.asarray(told)
 
 
 def z_score(values: np.ndarray, period: int) -> np.ndarray:
