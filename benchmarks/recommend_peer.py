@@ -59,7 +59,7 @@ def with_implicit(users: object, large: int) -> dict[str, Callable[[], object]]:
             0,
             users[0],
             N=50,
-            filter_already_liked_items=False,  # type: ignore[index]
+            filter_already_liked_items=False,
         ),
     }
 

@@ -91,7 +91,7 @@ def compare(
     if not cells:
         raise InputError(f"nothing could be compared: {skipped[0]['why'] if skipped else 'no method was given.'}")
     truth = _truth(data, test)
-    found = {
+    found: dict[str, Any] = {
         "name": recipe.name,
         "test_rows": len(test),
         "rows": [cell.to_dict() for cell in cells],

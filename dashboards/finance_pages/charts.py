@@ -53,7 +53,7 @@ def _format(measure: str) -> str:
     return {"negative_share": ".0%", "volume": "d", "mean_score": "+.1f"}[measure]
 
 
-def band(t: Texts, rows: Sequence[Mapping[str, Any]], measure: str) -> alt.LayerChart:
+def band(t: Texts, rows: Sequence[Mapping[str, Any]], measure: str) -> "alt.LayerChart | alt.FacetChart":
     """What was seen, what was to be expected, and where it left the band."""
     data = _values(rows)
     x = alt.X("time:T", title=None, axis=alt.Axis(format="%m-%d", tickCount="day", labelOverlap=True))
@@ -100,7 +100,7 @@ def compare(t: Texts, rows: Sequence[Mapping[str, Any]], measure: str) -> alt.Ch
     )
 
 
-def hours(t: Texts, rows: Sequence[Mapping[str, Any]], since: str | None) -> alt.LayerChart:
+def hours(t: Texts, rows: Sequence[Mapping[str, Any]], since: str | None) -> "alt.LayerChart | alt.FacetChart":
     """Stories by hour, the negative ones apart, with the beginning of an alert."""
     split = [
         {

@@ -150,7 +150,7 @@ def _try(t: Texts, before: str, after: str) -> None:
             st.error(t("common.failed", why=str(error)))
     shown = st.session_state.get("preview")
     fresh = bool(shown and shown[0] == after)
-    if fresh:
+    if shown and fresh:
         _results(t, shown[1], shown[2])
     if same:
         st.caption(t("finance.rules.unchanged"))

@@ -24,7 +24,7 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]]) -> N
     st.set_page_config(page_title=texts(f"{name}.title"), page_icon=icon, layout="wide")
     st.html(_STYLE)
 
-    def page(key: str, draw: Callable[[Texts], None]) -> "st.Page":  # type: ignore[valid-type]
+    def page(key: str, draw: Callable[[Texts], None]) -> "st.Page":
         return st.Page(lambda: draw(texts), title=texts(f"{name}.pages.{key}"), url_path=key)
 
     chosen = st.navigation([page(key, draw) for key, draw in pages.items()])

@@ -80,7 +80,7 @@ def _neighbours(t: Texts, recommender: Recommender, item: str) -> None:
         label_visibility="collapsed",
     )
     try:
-        found = recommender.similar(item, 8, by or "text")
+        found = recommender.similar(item, 8, "behaviour" if by == "behaviour" else "text")
     except InputError as error:
         shared.failed(t, error)
         return
@@ -106,7 +106,7 @@ def _edit(t: Texts, recommender: Recommender, item: str) -> None:
         saved = st.form_submit_button(t("common.save"), type="primary")
     if not saved:
         return
-    further = {name: value for name, value in row.items() if name not in ("file", "row") and not _blank(value)}
+    further = {str(name): value for name, value in row.items() if name not in ("file", "row") and not _blank(value)}
     changed: dict[str, Any] = {
         **further,
         "id": f"{item}-new" if as_new else item,

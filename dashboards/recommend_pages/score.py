@@ -99,7 +99,7 @@ def _rules(t: Texts, recommender: Recommender) -> list[Rule]:
     boosted = st.multiselect(t("recommend.score.boost"), categories)
     cap = st.number_input(t("recommend.score.cap"), 0, 10, 0, help=t("recommend.score.cap_help"))
     names = shared.titles(recommender)
-    pinned = st.selectbox(t("recommend.score.pin"), list(names), index=None, format_func=names.get)
+    pinned = st.selectbox(t("recommend.score.pin"), list(names), index=None, format_func=names.__getitem__)
     text = st.text_area(
         t("recommend.score.more_rules"), placeholder='[{"kind": "quota", "tag": "pension", "count": 1}]'
     )

@@ -61,7 +61,7 @@ def choose_viewer(t: Texts, recommender: Recommender, key: str) -> dict[str, Any
         chosen = st.multiselect(
             t("recommend.viewer.history_items"),
             recommender.snapshot.items.ids,
-            format_func=titles(recommender).get,
+            format_func=titles(recommender).__getitem__,
             key=f"{key}-history",
         )
         return {"history": chosen}
@@ -124,7 +124,7 @@ def table_of(t: Texts, found: ScoredList, names: dict[str, str], kinds: Sequence
 
 def shown_kinds(found: ScoredList) -> list[str]:
     """The kinds of events there are probabilities for, at most two: those that say most of interest first."""
-    there = [name for name in ("click", "buy", "like", "view") if found.rows and name in found.rows[0].probabilities]
+    there: list[str] = [name for name in ("click", "buy", "like", "view") if found.rows and name in found.rows[0].probabilities]
     return there[:2]
 
 

@@ -55,7 +55,7 @@ def latency(t: Texts, days: Sequence[dict[str, Any]]) -> alt.Chart:
     )
 
 
-def dial(t: Texts, curve: Sequence[Any], target: float, chosen: float | None) -> alt.LayerChart:
+def dial(t: Texts, curve: Sequence[Any], target: float, chosen: float | None) -> "alt.LayerChart | alt.FacetChart":
     """Precision (with its 95% interval) against coverage; the wanted precision as a line, the fitted point on it."""
     rows = pd.DataFrame([point.to_dict() for point in curve])
     x = alt.X(

@@ -1,6 +1,7 @@
 """How the bot does: volumes, deflection, what nobody answers, precision against coverage, latency."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -181,7 +182,7 @@ def _downloads(t: Texts, since: Any) -> None:
             for format in formats:
                 st.download_button(
                     format.upper(),
-                    lambda kind=kind, format=format: export(shared.engine(), kind, format, since),
+                    partial(export, shared.engine(), kind, format, since),
                     f"support-{kind}.{format}",
                     key=f"export-{format}",
                     icon=":material/download:",

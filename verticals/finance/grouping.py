@@ -162,7 +162,7 @@ def labelled(connection: Connection, where: Any) -> list[dict[str, Any]]:
         newest = select(relabels).where(relabels.c.article.in_(select(table.c.id).where(where))).order_by(relabels.c.id)
         for relabel in connection.execute(newest).mappings():
             if relabel["article"] in rows:
-                _correct(rows[relabel["article"]], relabel)
+                _correct(rows[relabel["article"]], dict(relabel))
     return list(rows.values())
 
 

@@ -237,8 +237,7 @@ class Labeller:
             ]
         texts = [headline_of(article) for article in articles]
         opinions = sentiment.of_texts(desk.sentiment, texts)
-        titles = [article.title for article in articles]
-        vectors = desk.encoder.encode(titles) if desk.encoder is not None else None
+        vectors = desk.encoder.encode(texts) if desk.encoder is not None else None
         calls: list[TopicCall | None] = [None] * len(texts)
         if vectors is not None or desk.topics.predictor is not None:
             calls = desk.topics.of_texts(texts, vectors)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def stories(
                 continue
             if sentiment and scope == "company" and row["companies"][subject][0] != sentiment:
                 continue
-            found.append(story_row(row))
+            found.append(story_row(dict(row)))
             if len(found) >= min(limit, MOST):
                 break
     return found
@@ -67,7 +67,7 @@ def story(engine: Engine, number: int) -> dict[str, Any]:
         if row is None:
             raise InputError(f"there is no story {number}.")
         members = labelled(connection, tables.articles.c.story == number)
-    return {**story_row(row), "members": [_plain(member) for member in members]}
+    return {**story_row(dict(row)), "members": [_plain(member) for member in members]}
 
 
 def article(engine: Engine, number: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def article(engine: Engine, number: int) -> dict[str, Any]:
         relabels = connection.execute(
             select(tables.relabels).where(tables.relabels.c.article == number).order_by(tables.relabels.c.id)
         ).mappings()
-        corrections = [_plain(relabel) for relabel in relabels]
+        corrections = [_plain(dict(relabel)) for relabel in relabels]
     shown = (
         "id",
         "source",

@@ -106,7 +106,7 @@ def _recount(connection: Connection, hours: Sequence[datetime]) -> None:
             "positives": counts.positives,
             "score_sum": counts.score_sum,
         }
-        for (scope, subject, hour), counts in count(rows).items()
+        for (scope, subject, hour), counts in count([dict(row) for row in rows]).items()
     ]
     for part in chunks(counted):
         connection.execute(insert(buckets), list(part))

@@ -45,7 +45,7 @@ def _engine(request: Request) -> Engine:
     with _lock:
         if getattr(state, "finance", None) is None:
             state.finance = open_store()
-        return state.finance  # type: ignore[no-any-return]
+        return state.finance
 
 
 Database = Annotated[Engine, Depends(_engine)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,5 +54,5 @@ def _find(path: Path, format: str, choices: tuple[str, ...]) -> Path:
 
 
 FORMATS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    name: (lambda path, name=name: import_set(name, path)) for name in _FILES
+    name: partial(import_set, name) for name in _FILES
 }

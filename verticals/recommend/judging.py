@@ -202,7 +202,7 @@ def scores_of(system: Source, past: Histories, rows: Ints, numbers: Sequence[Int
     for start in range(0, len(users), 128):
         some = users[start : start + 128]
         table = scorer.score(past.take(some), candidates)
-        for number in np.flatnonzero(np.isin(rows, some)):
+        for number in np.flatnonzero(np.isin(rows, some)).tolist():
             at = int(np.searchsorted(some, rows[number]))
             found[number] = table[at, np.searchsorted(candidates, numbers[number])].astype(np.float64)
     return found

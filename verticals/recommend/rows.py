@@ -59,8 +59,8 @@ def events_of(rows: Sequence[Mapping[str, Any]], where: str = "events") -> Event
     frame = pd.DataFrame.from_records(made)
     bad = cells.times(frame["time"].tolist()).isna()
     if bad.any():
-        row = int(frame.loc[bad.to_numpy(), "row"].iloc[0])
+        number = int(frame.loc[bad.to_numpy(), "row"].iloc[0])
         raise InputError(
-            f"{where}, row {row}: time {frame['time'].iloc[row - 1]!r} is no time, such as 2026-05-01T12:00Z."
+            f"{where}, row {number}: time {frame['time'].iloc[number - 1]!r} is no time, such as 2026-05-01T12:00Z."
         )
     return behaviour.tidy(frame)

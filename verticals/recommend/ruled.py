@@ -40,9 +40,9 @@ def apply_rules(scores: Floats, candidates: Ints, items: Items, rules: Sequence[
                 names[place].append(rule.label)
     picker = _Picker(rules, members, changed, allowed, items.categories[1][candidates], candidates, items)
     order = picker.fill(min(k, int(allowed.sum())))
-    for place, label in picker.reasons:
-        if label not in names[place]:
-            names[place].append(label)
+    for chosen, label in picker.reasons:
+        if label not in names[chosen]:
+            names[chosen].append(label)
     before = np.argsort(-np.where(np.isfinite(values), plain, -np.inf), kind="stable")[: len(order)]
     ndcg, loss = _cost(plain, before, order)
     applied = tuple(tuple(names[place]) for place in order)

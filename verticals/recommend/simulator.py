@@ -155,7 +155,7 @@ def _tastes(random: np.random.Generator, wanted: Floats, dials: Simulation) -> t
         chosen = random.choice(len(wanted), min(int(random.integers(1, 4)), len(wanted)), replace=False)
         shares[user, chosen] = random.dirichlet(np.full(len(chosen), 1.5))
     later = shares.copy()
-    for user in np.flatnonzero(random.random(dials.users) < dials.drift):
+    for user in np.flatnonzero(random.random(dials.users) < dials.drift).tolist():
         later[user] *= 0.3
         later[user, random.integers(len(wanted))] += 0.7
     return mixed(shares @ wanted), mixed(later @ wanted)

@@ -128,7 +128,7 @@ def _with_behaviour(snapshot: Snapshot, past: Histories) -> Snapshot:
     """Counts as of now; texts, vectors, tags and learnt weights are shared with the snapshot before."""
     features = snapshot.hybrid.features
     popular, trending = fit_popular(past), fit_trending(past)
-    new = {popular.name: popular, trending.name: trending}
+    new: dict[str, Source] = {popular.name: popular, trending.name: trending}
     sources = tuple(new.get(source.name, source) for source in features.sources)
     changed = replace(features, sources=sources, popularity=popular.counts)
     return replace(snapshot, hybrid=replace(snapshot.hybrid, features=changed))

@@ -67,7 +67,7 @@ class Store:
 
     def upsert_items(self, given: Items, note: str = "") -> Change:
         """Add items and replace those with a known id, all of them or none."""
-        rows = [_item_row(record) for record in given.frame.to_dict("records")]
+        rows = [_item_row({str(k): v for k, v in record.items()}) for record in given.frame.to_dict("records")]
         with self.engine.begin() as connection:
             version = self._begin(connection, "items", len(rows), note)
             # The change row is written first: it makes other writers wait, so that two never give one number out.

@@ -107,7 +107,8 @@ def unanswered(
     config: ClusterConfig | None = None,
 ) -> list[dict[str, Any]]:
     """Groups of questions that were handed over or whose reply was rejected: name, size, examples; largest first."""
-    open_rows, others = [], []
+    open_rows: list[str] = []
+    others: list[str] = []
     for row in _rows(engine, since, until):
         failed = _handed_over(row) or row.verdict == "rejected"
         if not is_small_talk(row.question):

@@ -81,7 +81,8 @@ def chat(groups: tuple[str, ...]) -> None:
     """Talk with the bot; an empty line ends it."""
     from verticals.support.replies import Turn
 
-    bot, history = _bot(), []
+    bot = _bot()
+    history: list[Turn] = []
     while True:
         try:
             text = click.prompt("you", default="", show_default=False)

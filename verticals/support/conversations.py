@@ -153,7 +153,7 @@ class Conversations:
         """Hand over, close or reopen. Raises InputError for another status or an unknown conversation."""
         if status not in STATUSES:
             raise InputError(f"{status!r} is no status; known: {', '.join(STATUSES)}.")
-        values = {"status": status, "updated": self.clock()}
+        values: dict[str, Any] = {"status": status, "updated": self.clock()}
         if summary:
             values["summary"] = redact(summary).text
         with self.engine.begin() as connection:

@@ -78,7 +78,7 @@ class Review:
                     connection.execute(insert(table).values(_row(name, proposal, now)))
                     changed.append(name)
                 elif earlier["status"] == "pending" and set(proposal.questions) != set(earlier["questions"]):
-                    values = {"questions": list(proposal.questions), "dialogues": list(proposal.dialogues)}
+                    values: dict[str, Any] = {"questions": list(proposal.questions), "dialogues": list(proposal.dialogues)}
                     values |= {"size": len(proposal.questions), "cohesion": proposal.cohesion, "changed": now}
                     connection.execute(update(table).where(table.c.id == earlier["id"]).values(values))
                     changed.append(earlier["id"])
@@ -107,7 +107,7 @@ class Review:
         unknown = set(values) - {"name", "label", "answer", "questions"}
         if unknown:
             raise InputError(f"{sorted(unknown)[0]!r} of a proposal cannot be changed.")
-        clean = {
+        clean: dict[str, Any] = {
             k: redact(v).text.strip() if isinstance(v, str) else [redact(q).text for q in v] for k, v in values.items()
         }
         if not clean.get("name", "x") or clean.get("questions") == []:

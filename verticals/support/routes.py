@@ -85,7 +85,7 @@ def bot_of(request: Request) -> Bot:
             from verticals.support.opening import open_default
 
             state.support = open_default()
-        return state.support  # type: ignore[no-any-return]
+        return state.support
 
 
 def database_of(request: Request) -> Engine:
@@ -94,7 +94,7 @@ def database_of(request: Request) -> Engine:
     with _lock:
         if getattr(state, "support_database", None) is None:
             state.support_database = open_database(metadata)
-        return state.support_database  # type: ignore[no-any-return]
+        return state.support_database
 
 
 BotOf = Annotated[Bot, Depends(bot_of)]

@@ -164,7 +164,7 @@ def _without_window(step: Windows, back: int, days: int) -> Windows:
 def _reason(rule: Rule, judged: tails.Judged, row: int, stories: int) -> str:
     value, expected, tail = judged.value[row], judged.expected[row], judged.tail[row]
     if rule.measure in ("volume", "negative_volume"):
-        text = f"{value:.0f} {_WORDS['volume']}, about {expected:.1f} expected"
+        text = f"{value:.0f} {_WORDS[rule.measure]}, about {expected:.1f} expected"
     else:
         text = f"{_WORDS[rule.measure]} {value:.2f} of {stories} stories, {expected:.2f} expected"
     return f"{text}; chance {max(tail, 1e-12):.1g}" if np.isfinite(tail) else text

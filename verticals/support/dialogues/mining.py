@@ -52,7 +52,8 @@ def mine(
     still_open = learned.unanswered
     found = cluster([one.question for one in still_open], encoder, config, [pair.question for pair in learned.pairs])
     groups = [one for one in found if not _known(_questions(one, still_open), answered)]
-    rows, cases, queued = _corrected(propose), 0, []
+    rows, cases = _corrected(propose), 0
+    queued: list[str] = []
     if propose:
         cases, queued = _keep(Path(path), learned, groups, still_open, encoder)
     tables = write_training(learned.pairs, folder or get_settings().var / "support" / "training", rows)

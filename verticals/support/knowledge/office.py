@@ -30,7 +30,7 @@ def parse_pdf(data: bytes) -> Parsed:
             writer.heading(f"Page {number}" if len(reader.pages) > 1 else "")
             for paragraph in _paragraphs(page.extract_text() or ""):
                 writer.block(paragraph)
-        title = str((reader.metadata or {}).get("/Title") or "")
+        title = str(reader.metadata.get("/Title") or "") if reader.metadata else ""
     except InputError:
         raise
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError) as error:
