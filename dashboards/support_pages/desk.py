@@ -39,17 +39,23 @@ def _chosen(t: Texts) -> dict[str, Any] | None:
             known[current] = {**shared.talks().read(current), "last": "", "messages": 0}
         except InputError:
             current = None
+    # The labels change with every message; a widget that lived on would take that for another choice. So each state
+    # of the list has a widget of its own, and only a change by hand counts.
+    options = ["", *known]
+    labels = {name: _label(t, known.get(name)) for name in options}
+    key = f"desk-pick-{hash((current, tuple(labels.values())))}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(
             t("support.desk.conversation"),
-            ["", *known],
-            index=["", *known].index(current) if current else 0,
-            format_func=lambda name: _label(t, known.get(name)),
-            key=f"desk-pick-{current or 'new'}",
+            options,
+            index=options.index(current) if current else 0,
+            format_func=labels.__getitem__,
+            key=key,
+            on_change=lambda: st.session_state.update({"desk-picked": True}),
         )
         if st.button(t("support.desk.new"), icon=":material/add_comment:", key="desk-new", shortcut="Alt+N"):
-            picked = ""
-    if picked != (current or ""):
+            _go(None)
+    if st.session_state.pop("desk-picked", False) and picked != (current or ""):
         _go(picked or None)
     return shared.talks().read(current) if current else None
 

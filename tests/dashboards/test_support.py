@@ -143,7 +143,7 @@ def test_accepting_sends_the_answer(desk: SimpleNamespace, look: Callable[..., A
     settle(view)
     assert view.locator('.st-key-desk-transcript [data-testid="stChatMessage"]').count() == 2
     assert rows(desk, tables.feedback, verdict="accepted")[-1].answer is None
-    view.get_by_role("button", name="Resolved").click()
+    view.locator(".st-key-desk-resolve button").click()
     view.get_by_text("This conversation is resolved").first.wait_for()
 
 
@@ -153,7 +153,7 @@ def test_an_edited_answer_comes_back_for_the_same_question(desk: SimpleNamespace
     view.get_by_role("button", name="Edit").click()
     box = view.get_by_role("textbox", name="Your answer")
     box.fill("Machines keep cards now and then: tap Replace and choose Swallowed.")
-    view.get_by_role("button", name="Send").click()
+    view.get_by_test_id("stBaseButton-primaryFormSubmit").click()
     view.get_by_text("edited", exact=True).wait_for()
     settle(view)
     view.get_by_role("button", name="New").click()
