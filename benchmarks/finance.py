@@ -51,9 +51,11 @@ def stories() -> dict[str, Any]:
     """Stories of the sample at several thresholds: F1 of pairs, and B-cubed (Bagga and Baldwin, 1998)."""
     from core.serving.encoder import load_encoder
     from verticals.finance import stories as module
+    from verticals.finance.labels import Plain, headline_of
 
     rows = [row for row in sample() if row["language"] == "en"]
-    vectors = load_encoder("minilm").encode([row["title"] for row in rows])
+    texts = [headline_of(Plain(row["title"], row["summary"])) for row in rows]
+    vectors = load_encoder("minilm").encode(texts)
     moment = datetime(2024, 1, 2, 14, tzinfo=UTC)
     gold = [row["story"] for row in rows]
     found = {}
@@ -164,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     datasets = get_settings().datasets
     nab, archive = datasets / "nab_tweets", datasets / REUTERS
-    jobs = {
+    jobs: dict[str, tuple[Path, Callable[[], dict[str, Any]]]] = {
         "nab": (nab / "windows.json", partial(finance_nab.measure, nab)),
         "companies": (SAMPLE / "companies.csv", companies),
         "stories": (SAMPLE / "articles.jsonl", stories),
@@ -177,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not needed.is_file():
             store.skip(chosen.out, name, f"{needed.name} is missing; fetch the data sets or set HEADWATER_DATASETS")
             continue
-        key = store.key_of("finance 1", name, store.digest_files([needed, SAMPLE / "rules.toml"]), chosen.rows)
+        key = store.key_of("finance 2", name, store.digest_files([needed, SAMPLE / "rules.toml"]), chosen.rows)
         if store.part(chosen.out, name, key, run, chosen.fresh):
             print(json.dumps({name: store.read(chosen.out)["parts"][name]}, default=str)[:2000], flush=True)
 

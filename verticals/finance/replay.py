@@ -27,6 +27,8 @@ from verticals.finance.stories import StoryIndex, StoryPoint, lookback
 
 BATCH = 4096  # headlines labelled at once: of many, those of like length go together
 DEDUPED = 500  # rows compared at once with each other and with what is near in time
+# Seconds before midnight at which a day is judged: all its headlines are there, and it is still that day.
+LAST_MINUTE = 60.0
 EVIDENCE = 8
 AT_ONCE = timedelta(days=28)  # alerts are advanced in such pieces, after each of which calm ones are left out again
 
@@ -157,9 +159,10 @@ def _row(item: Item, label: Label) -> dict[str, Any]:
 
 
 def _next_step(at: datetime, step: timedelta) -> datetime:
-    """The first time of the clock after ``at``."""
+    """The first time of the clock after ``at``: a full hour, or with steps of days the last minute of a day."""
     seconds = step.total_seconds()
-    return datetime.fromtimestamp((at.timestamp() // seconds + 1) * seconds, UTC)
+    early = LAST_MINUTE if step >= timedelta(days=1) else 0.0
+    return datetime.fromtimestamp(((at.timestamp() + early) // seconds + 1) * seconds - early, UTC)
 
 
 def _times(stories: Sequence[Mapping[str, Any]], step: timedelta) -> list[datetime]:

@@ -65,11 +65,11 @@ def archive(path: Path, days: int = 75, crash: bool = True, hours: bool = False)
     return path
 
 
-def test_the_crash_is_raised_the_day_after_and_calm_weeks_are_quiet(tmp_path: Path) -> None:
+def test_the_crash_is_raised_on_its_day_and_calm_weeks_are_quiet(tmp_path: Path) -> None:
     events = tmp_path / "events.csv"
     events.write_text(f"time,name\n{CRASH.date()},Crash\n2023-01-20,Nothing\n", encoding="utf-8")
     result = replay(archive(tmp_path / "wire.csv"), BOOK, labeller=Words(), events=events)
-    assert [alert["fired"] for alert in result.alerts] == [(CRASH + timedelta(days=1)).isoformat()]
+    assert [alert["fired"] for alert in result.alerts] == [(CRASH + timedelta(hours=23, minutes=59)).isoformat()]
     found = result.to_dict()
     (alert,) = found["alerts"]
     assert (alert["rule"], alert["topic"], alert["severity"], alert["muted"]) == ("bad-news", "all", "critical", False)
