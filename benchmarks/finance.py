@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path

@@ -117,7 +117,7 @@ def best_threshold(sweeps: Sequence[Sweep]) -> float:
 
 
 def normalised(raw: float, windows: int, profile: Profile) -> float:
-    """0 for a detector that finds nothing, 100 for one that finds all at once: 100 (S - S_null) / (S_perfect - S_null)."""
+    """0 for finding nothing, 100 for finding all at once: 100 (S - S_null) / (S_perfect - S_null)."""
     null, perfect = -profile.false_negative * windows, profile.true_positive * windows
     return 100 * (raw - null) / (perfect - null)
 

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,12 +39,12 @@ def main(path: str) -> None:
         print(json.dumps(taken), flush=True)
 
 
-def with_implicit(users: object, large: int) -> dict[str, Callable[[], object]]:
+def with_implicit(users: Any, large: int) -> dict[str, Callable[[], object]]:
     """Item-kNN and ALS; for the large catalogue ALS with as many factors as a text vector has numbers / 3."""
     from implicit.als import AlternatingLeastSquares
     from implicit.nearest_neighbours import CosineRecommender
 
-    every = np.arange(users.shape[0])  # type: ignore[attr-defined]
+    every = np.arange(users.shape[0])
     knn = CosineRecommender(K=100, num_threads=1)
     knn.fit(users, show_progress=False)
     als = AlternatingLeastSquares(factors=128, iterations=5, num_threads=1, random_state=0)

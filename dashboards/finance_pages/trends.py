@@ -93,7 +93,7 @@ def _rule(scope: str, measure: str, width: timedelta) -> Rule:
     for rule in book.rules:
         if rule.enabled and rule.scope == scope and rule.measure == measure:
             return rule
-    return Rule(id="shown", scope=scope, measure=measure, window=width)  # type: ignore[arg-type]
+    return Rule(id="shown", scope=scope, measure=measure, window=width)
 
 
 def _lines(

@@ -124,7 +124,8 @@ def table_of(t: Texts, found: ScoredList, names: dict[str, str], kinds: Sequence
 
 def shown_kinds(found: ScoredList) -> list[str]:
     """The kinds of events there are probabilities for, at most two: those that say most of interest first."""
-    there: list[str] = [name for name in ("click", "buy", "like", "view") if found.rows and name in found.rows[0].probabilities]
+    known = found.rows[0].probabilities if found.rows else {}
+    there: list[str] = [name for name in ("click", "buy", "like", "view") if name in known]
     return there[:2]
 
 

@@ -109,11 +109,7 @@ class Monitor:
 
     def _model(self) -> Labeller:
         if self._labeller is None:
-            if self.make_labeller is None:
-                from verticals.finance.labels import Labeller as Models
-
-                self.make_labeller = Models.open
-            self._labeller = self.make_labeller(self.settings)
+            self._labeller = (self.make_labeller or _shipped_labeller)(self.settings)
         return self._labeller
 
     def _version(self) -> str | None:
@@ -132,3 +128,10 @@ class Monitor:
 
             self.observe = observe
         return self.observe
+
+
+def _shipped_labeller(settings: FinanceSettings) -> Labeller:
+    from verticals.finance.labels import Labeller as Models
+
+    models: Any = Models.open(settings)
+    return models

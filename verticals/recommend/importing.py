@@ -53,6 +53,4 @@ def _find(path: Path, format: str, choices: tuple[str, ...]) -> Path:
     return found
 
 
-FORMATS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    name: partial(import_set, name) for name in _FILES
-}
+FORMATS: dict[str, Callable[[Path], dict[str, Any]]] = {name: partial(import_set, name) for name in _FILES}

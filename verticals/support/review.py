@@ -78,7 +78,10 @@ class Review:
                     connection.execute(insert(table).values(_row(name, proposal, now)))
                     changed.append(name)
                 elif earlier["status"] == "pending" and set(proposal.questions) != set(earlier["questions"]):
-                    values: dict[str, Any] = {"questions": list(proposal.questions), "dialogues": list(proposal.dialogues)}
+                    values: dict[str, Any] = {
+                        "questions": list(proposal.questions),
+                        "dialogues": list(proposal.dialogues),
+                    }
                     values |= {"size": len(proposal.questions), "cohesion": proposal.cohesion, "changed": now}
                     connection.execute(update(table).where(table.c.id == earlier["id"]).values(values))
                     changed.append(earlier["id"])

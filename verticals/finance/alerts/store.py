@@ -112,7 +112,9 @@ def rewind(engine: Engine, now: datetime) -> int:
         with engine.begin() as connection:
             for row in connection.execute(select(tables.alerts)).mappings().all():
                 state = AlertState.from_dict(row["state"])
-                later: dict[str, Any] = {name: now for name in _TIMES if (at := getattr(state, name)) is not None and at > now}
+                later: dict[str, Any] = {
+                    name: now for name in _TIMES if (at := getattr(state, name)) is not None and at > now
+                }
                 if later:
                     write(connection, row["fingerprint"], replace(state, **later), dict(row), now)
                     record(
