@@ -106,7 +106,7 @@ def ask(view: Any, text: str) -> None:
     box.fill(text)
     box.press("Enter")
     view.locator(".st-key-desk-suggestion").wait_for()
-    view.locator(".st-key-desk-transcript").get_by_text(text.split(",")[0]).wait_for()
+    view.locator('[data-testid="stChatMessage"]').get_by_text(text.split(",")[0]).first.wait_for()
     settle(view)
 
 
