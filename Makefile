@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-serving: install ## Prediction, search and the REST API beside their peers
 
 bench-recommend: install ## MovieLens: the recommender beside its baselines, implicit and LensKit
 	$(BIN)/python -m benchmarks.recommend
+
+bench-finance: install ## NAB beside its baselines, stories, labels, headlines a second, replay; goes on where it stopped
+	$(BIN)/python -m benchmarks.finance
 
 clean: ## Remove what was built; var/ (models, runs) stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
