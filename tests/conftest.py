@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 # Models this small are slower on several threads than on one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +32,11 @@ COMMON = [
     *("old", "big", "small", "today", "again", "more", "less", "good", "bad", "late"),
 ]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("headwater", deadline=None)
+hypothesis_settings.load_profile("headwater")
 
 
 @pytest.fixture(autouse=True)

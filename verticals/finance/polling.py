@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from core.fetching.addresses import AddressPolicy
+from core.fetching.client import USER_AGENT, Client, Limits
 from verticals.finance import store, watch
-from verticals.finance.fetching.addresses import AddressPolicy
-from verticals.finance.fetching.client import USER_AGENT, Client, Limits
 from verticals.finance.fetching.poll import PollReport, PollResult, poll
 from verticals.finance.opening import utc_now
 from verticals.finance.settings import FinanceSettings

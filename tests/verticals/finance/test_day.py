@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine, func, select
 
+from core.fetching.client import Client, Limits
+from core.fetching.schedule import JITTER
 from verticals.finance import tables, watch
-from verticals.finance.fetching.client import Client, Limits
-from verticals.finance.fetching.schedule import JITTER
 from verticals.finance.polling import Poller
 from verticals.finance.settings import FinanceSettings
 

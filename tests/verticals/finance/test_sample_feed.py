@@ -206,8 +206,8 @@ def test_article_pages_yield_their_text_to_the_extractor(base: str) -> None:
 
 
 def test_our_own_poller_reads_every_sample_source(base: str, totals: dict[str, int]) -> None:
-    from verticals.finance.fetching.addresses import AddressPolicy
-    from verticals.finance.fetching.client import Client, Limits
+    from core.fetching.addresses import AddressPolicy
+    from core.fetching.client import Client, Limits
     from verticals.finance.fetching.poll import PollResult, poll
     from verticals.finance.sources import Source, SourceState, load_sources
 

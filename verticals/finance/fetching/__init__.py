@@ -1,1 +1,1 @@
-"""From a source to its items: polite, guarded fetching and reading of feeds, pages, interfaces and archives."""
+"""From a source to its items: reading of feeds, pages, interfaces and archives, over the guarded client of the core."""

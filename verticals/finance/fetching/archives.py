@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verticals.finance.fetching.charsets import decode
+from core.fetching.charsets import decode
 from verticals.finance.fetching.dates import parse_date
 from verticals.finance.fetching.feeds import Context, Unreadable, make_item, parse_feed
 from verticals.finance.fetching.items import MAX_TEXT, MAX_TITLE, Item, plain_text, web_url

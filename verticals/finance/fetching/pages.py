@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from verticals.finance.fetching.bodies import Damaged, TooLarge, gunzip
-from verticals.finance.fetching.charsets import decode
+from core.fetching.bodies import Damaged, TooLarge, gunzip
+from core.fetching.charsets import decode
 from verticals.finance.fetching.dates import parse_date
 from verticals.finance.fetching.feeds import Context, Unreadable, local, make_item, parse_xml
 from verticals.finance.fetching.items import MAX_TEXT, MAX_TITLE, Item, plain_text, squeeze, tag_list, web_url

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from verticals.finance.fetching.client import Client
+from core.fetching.client import Client
+from core.fetching.outcomes import TRANSIENT, Outcome
+from core.fetching.schedule import after_failure, after_success
 from verticals.finance.fetching.feeds import Context, Unreadable
 from verticals.finance.fetching.items import Item
-from verticals.finance.fetching.outcomes import TRANSIENT, Outcome
-from verticals.finance.fetching.schedule import after_failure, after_success
 from verticals.finance.fetching.visits import READERS, Seen, Visit
 from verticals.finance.sources import Source, SourceState
 

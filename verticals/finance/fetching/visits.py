@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from core.fetching.client import Client
+from core.fetching.outcomes import TRANSIENT, Fetched, Request
+from core.fetching.targets import may_have_headers
 from verticals.finance.fetching.archives import read_csv, read_folder
 from verticals.finance.fetching.canonical import canonical_url
-from verticals.finance.fetching.client import Client
 from verticals.finance.fetching.feeds import Context, Unreadable, parse_feed
 from verticals.finance.fetching.interfaces import Page, first_url, read_page
 from verticals.finance.fetching.items import Item
-from verticals.finance.fetching.outcomes import TRANSIENT, Fetched, Request
 from verticals.finance.fetching.pages import MAX_SITEMAP, read_article, read_list, read_sitemap, with_article
-from verticals.finance.fetching.targets import may_have_headers
 from verticals.finance.sources import Paths, Source, SourceState
 
 Seen = Callable[[str], bool]  # canonical address -> whether its article is stored

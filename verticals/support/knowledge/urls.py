@@ -15,10 +15,9 @@ def fetch(address: str, allowed: tuple[str, ...] = ()) -> bytes:
 
     ``allowed`` are networks that may be reached although they are not public, such as ``10.0.0.0/8``.
     """
-    # Applications do not lean on each other otherwise; this one client is where every rule for fetching is kept.
-    from verticals.finance.fetching.addresses import AddressPolicy
-    from verticals.finance.fetching.client import Client
-    from verticals.finance.fetching.outcomes import Request
+    from core.fetching.addresses import AddressPolicy
+    from core.fetching.client import Client
+    from core.fetching.outcomes import Request
 
     async def run() -> bytes:
         async with Client(AddressPolicy.parse(allowed)) as client:

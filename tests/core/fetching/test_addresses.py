@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from verticals.finance.fetching.addresses import (
+from core.fetching.addresses import (
     AddressPolicy,
     AddressRefused,
     Allowed,
@@ -21,7 +21,7 @@ from verticals.finance.fetching.addresses import (
     GuardedTransport,
     is_public,
 )
-from verticals.finance.fetching.outcomes import Request
+from core.fetching.outcomes import Request
 
 REFUSED = [
     *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1"),

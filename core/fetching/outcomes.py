@@ -88,7 +88,7 @@ class Fetched:
 
     def text(self) -> str:
         """The body as text; see ``charsets.decode``."""
-        from verticals.finance.fetching.charsets import decode
+        from core.fetching.charsets import decode
 
         return decode(self.body, self.charset)
 

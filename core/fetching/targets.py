@@ -7,8 +7,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from verticals.finance.fetching.addresses import AddressRefused, NameNotFound
-from verticals.finance.fetching.outcomes import Failure
+from core.fetching.addresses import AddressRefused, NameNotFound
+from core.fetching.outcomes import Failure
 
 REDIRECTS = {301: True, 302: False, 303: False, 307: False, 308: True}  # status -> whether it is permanent
 MAX_URL = 8192

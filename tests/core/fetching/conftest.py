@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from verticals.finance.fetching.addresses import AddressPolicy
-from verticals.finance.fetching.client import Client, Limits
+from core.fetching.addresses import AddressPolicy
+from core.fetching.client import Client, Limits
 
 Handler = Callable[[asyncio.StreamWriter, dict[str, str]], Awaitable[None]]
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verticals.finance.fetching.charsets import decode, known
+from core.fetching.charsets import decode, known
 
 GERMAN = "Börse: Gewinn fällt – „Übernahme“ für 5 € geplatzt"
 CHINESE = "腾讯控股第三季度净利润同比下降，股价大跌百分之五，投资者担忧监管风险持续上升"

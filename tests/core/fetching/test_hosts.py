@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from verticals.finance.fetching.hosts import HostGate
+from core.fetching.hosts import HostGate
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ import brotli
 import pytest
 import zstandard
 
-from verticals.finance.fetching.outcomes import Fetched, Request
+from core.fetching.outcomes import Fetched, Request
 
 BOMB = b"\x00" * 50_000_000
 
@@ -167,7 +167,7 @@ def test_a_sources_headers_stay_with_its_host(web: SimpleNamespace) -> None:
 
 
 def test_secrets_are_not_logged(web: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="verticals")
+    caplog.set_level(logging.DEBUG, logger="core.fetching")
     request = {"headers": {"X-Key": "s3cret"}}
     got = fetch(web, {"/feed": web.answer(500)}, path="/feed?key=qu3ry", **request)
     assert "/feed" in caplog.text

@@ -12,19 +12,19 @@ from typing import Any
 import httpcore
 import httpx
 
-from verticals.finance.fetching.addresses import (
+from core.fetching.addresses import (
     AddressPolicy,
     GuardedTransport,
     Resolver,
     system_resolver,
 )
-from verticals.finance.fetching.bodies import ACCEPT_ENCODING, Body, Damaged, TooLarge
-from verticals.finance.fetching.hosts import HostGate
-from verticals.finance.fetching.outcomes import Failure, Fetched, Outcome, Request
-from verticals.finance.fetching.robots import CAP as ROBOTS_CAP
-from verticals.finance.fetching.robots import Robots
-from verticals.finance.fetching.schedule import freshness, retry_after
-from verticals.finance.fetching.targets import (
+from core.fetching.bodies import ACCEPT_ENCODING, Body, Damaged, TooLarge
+from core.fetching.hosts import HostGate
+from core.fetching.outcomes import Failure, Fetched, Outcome, Request
+from core.fetching.robots import CAP as ROBOTS_CAP
+from core.fetching.robots import Robots
+from core.fetching.schedule import freshness, retry_after
+from core.fetching.targets import (
     REDIRECTS,
     charset_of,
     connection_failure,
@@ -225,7 +225,7 @@ class Client:
         )
 
     async def _robots_text(self, url: str) -> tuple[int | None, str]:
-        from verticals.finance.fetching.charsets import decode
+        from core.fetching.charsets import decode
 
         watch = _Watch(self.limits.total)
         try:

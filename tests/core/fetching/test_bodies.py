@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verticals.finance.fetching.bodies import Body, Damaged, TooLarge, gunzip
+from core.fetching.bodies import Body, Damaged, TooLarge, gunzip
 
 
 def raw_deflate(data: bytes) -> bytes:

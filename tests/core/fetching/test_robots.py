@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from verticals.finance.fetching.outcomes import Request
+from core.fetching.outcomes import Request
 
 RULES = """
 User-agent: *
