@@ -34,7 +34,7 @@ def _nab(part: Mapping[str, Any]) -> str:
         lines.append(f"| {name}, as published | {both['standard']:.1f} | {both['reward-low-FP']:.1f} | – | – |")
     ours = part["ours"]
     note = (
-        f"NAB's formula on {part['series']} tickers, one set of parameters for all, thresholds best for the {part['series']}"
+        f"NAB's formula on {part['series']} tickers, one set of parameters for all, thresholds best for all of them"
         " together as NAB chooses them. Published figures have thresholds for all 58 series of NAB. Ours at its own"
         f" threshold: {_both(ours['at_half'])}; with its one free number chosen on the four other tickers:"
         f" {_both(ours['left_out'])}. Its form was found while looking at these tickers."
