@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks import store
 from benchmarks.machine import summary
+from benchmarks.markdown import UNMEASURED
 
 
 def finance_table(results: Path) -> str:
@@ -13,7 +14,7 @@ def finance_table(results: Path) -> str:
     parts = store.read(results / "finance.json").get("parts", {})
     measured = {name: part for name, part in parts.items() if "date" in part}
     if not measured:
-        return "Not measured yet: `make bench-finance`."
+        return f"{UNMEASURED}: `make bench-finance`."
     texts = [make(measured[name]) for name, make in _PARTS.items() if name in measured]
     skipped = [f"{name}: {part['skipped']}." for name, part in parts.items() if "skipped" in part]
     last = max(measured.values(), key=lambda part: part["date"])

@@ -130,7 +130,7 @@ def test_predict_a_file_keeps_every_row_and_column(
 def test_a_failure_of_ours_is_exit_code_1(
     tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(reference: object) -> None:
+    def broken(reference: object, **options: object) -> None:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr("core.serving.predictor.load_predictor", broken)

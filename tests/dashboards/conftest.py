@@ -19,9 +19,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 HOW = "no Chromium here; apt-get install chromium, then make test runs the browser tests, too"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium, driven by Playwright."""
+    """Headless Chromium, driven by Playwright; closed with each file, since its event loop would be in others' way."""
     if CHROMIUM is None:
         pytest.skip(HOW)
     from playwright.sync_api import sync_playwright

@@ -124,7 +124,7 @@ def test_an_item_saved_as_new_is_there_at_once(page: Any, address: str) -> None:
     settle(page)
     before = counted(page)
     page.get_by_text("Save as a new item").click()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_test_id("stBaseButton-primaryFormSubmit").click()
     page.get_by_text("the data are at version").wait_for()
     page.goto(f"{address}/items?lang=en")
     settle(page)

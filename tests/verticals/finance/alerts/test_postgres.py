@@ -11,7 +11,6 @@ from tests.verticals.finance.alerts.test_store import *  # noqa: F403
 from verticals.finance.alerts import tables
 
 # Those that depend on how a database locks; waiting and giving up is the same on every one.
-test_killed = test_delivery.test_killed_anywhere_nothing_is_lost
 test_shared = test_delivery.test_two_workers_at_once_share_the_work
 test_grouped = test_delivery.test_one_message_for_a_group_and_never_twice
 
