@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.models import weights
+from core.serving.folders import sync
 from core.serving.network import Network
 from core.settings import get_settings
 
@@ -91,7 +92,7 @@ def _build(network: Network, engine: str, write: Write, target: Path) -> None:
         told = write(made)
         files = {}
         for path in sorted(made.iterdir()):
-            _sync(path)
+            sync(path)
             files[path.name] = weights.digest(path)
         about = {
             "revision": REVISION,
@@ -104,18 +105,10 @@ def _build(network: Network, engine: str, write: Write, target: Path) -> None:
             "files": files,
         }
         (made / RECEIPT).write_text(json.dumps(about, indent=1), encoding="utf-8")
-        _sync(made / RECEIPT)
+        sync(made / RECEIPT)
         if target.exists():
             os.rename(target, temporary / "replaced")
         os.rename(made, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

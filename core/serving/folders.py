@@ -48,8 +48,8 @@ def copy_in(folder: Path, home: Path, marker: Mapping[str, Any], recipe_toml: st
             (copy / "recipe.toml").write_text(recipe_toml, encoding="utf-8")
         for place, _, names in os.walk(copy):
             for name in names:
-                _sync(Path(place, name))
-            _sync(Path(place))
+                sync(Path(place, name))
+            sync(Path(place))
     except (OSError, shutil.Error) as error:
         shutil.rmtree(copy, ignore_errors=True)
         raise InputError(
@@ -62,7 +62,7 @@ def copy_in(folder: Path, home: Path, marker: Mapping[str, Any], recipe_toml: st
 def put_in_place(copy: Path, target: Path) -> None:
     """Rename a finished copy to its version number and force the new name to the disk."""
     copy.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def remove(folder: Path) -> None:
@@ -90,7 +90,8 @@ def belongs(folder: Path, identity: str | None) -> bool:
     return isinstance(found, dict) and found.get("id") == identity
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or folder on the disk before going on."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
