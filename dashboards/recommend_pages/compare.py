@@ -114,7 +114,7 @@ def _figures(t: Texts, found: Mapping[str, Any]) -> None:
     st.altair_chart(
         (bars + points)
         .properties(width=230, height=90)
-        .facet("metric:N", columns=4, title=None)
+        .facet(alt.Facet("metric:N", title=None), columns=4)
         .resolve_scale(x="independent")
     )
     difference = told["difference"]["difference"]
