@@ -21,8 +21,9 @@ State = Literal["waiting", "starting", "healthy", "unhealthy", "restarting", "fa
 class Spec:
     """What to run. ``healthy`` says whether it can be used; without it, running for a second is enough.
 
-    ``once``: to end with exit code 0 is what it is for. ``url`` is shown to people; ``port`` is what it listens on, and
-    ``choose`` how to choose another; times in seconds.
+    ``once``: to end with exit code 0 is what it is for. ``waits``: there is nothing to see before the applications are
+    prepared. ``url`` is shown to people; ``port`` is what it listens on, and ``choose`` how to choose another; times in
+    seconds.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Spec:
     start_s: float = 120
     stop_s: float = 25
     once: bool = False
+    waits: bool = False
     choose: str = "in its application's settings"
 
 

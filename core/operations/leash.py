@@ -11,6 +11,7 @@ Only the standard library, and no other module of ours: it is started for each p
 import contextlib
 import ctypes
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import threading
 import time
 
 _PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGQUIT)
 
 
 def _as_usual() -> None:
@@ -32,7 +34,7 @@ def _as_usual() -> None:
 def hold(seconds: float, command: list[str]) -> int:
     """Run the command until it ends or the pipe does; its exit status."""
     child: subprocess.Popen[bytes] | None = None
-    asked = threading.Event()
+    asked: queue.SimpleQueue[float] = queue.SimpleQueue()  # one signal's handler may interrupt another's: no Event
 
     def end_group(number: int) -> None:
         if child is not None:
@@ -40,23 +42,23 @@ def hold(seconds: float, command: list[str]) -> int:
                 os.killpg(child.pid, number)
 
     def end() -> None:
-        asked.wait()
+        patience = asked.get()
         end_group(signal.SIGTERM)
-        time.sleep(seconds)
+        time.sleep(patience)
         end_group(signal.SIGKILL)
 
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 1024):
                 pass
-        asked.set()
+        asked.put(seconds)
 
     def at_once(*_: object) -> None:
-        asked.set()
+        asked.put(0)
         end_group(signal.SIGKILL)
 
     # Before the command is there: a signal that comes this early must not be lost.
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    signal.signal(signal.SIGTERM, lambda *_: asked.put(seconds))
     signal.signal(signal.SIGQUIT, at_once)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -69,8 +71,11 @@ def hold(seconds: float, command: list[str]) -> int:
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127
+    # Only this thread is to get signals: one that another thread gets would not wake it from its wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     for task in (watch, end):
         threading.Thread(target=task, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     code = child.wait()
     end_group(signal.SIGKILL)  # what it started and left behind
     return code if code >= 0 else 128 - code

@@ -161,11 +161,11 @@ def _dashboards(found: Mapping[str, contract.Vertical], up: UpSettings) -> list[
     for name, vertical in brought.items():
         port = up.ports.get(name) or vertical.port or next(free)
         script = PROJECT_ROOT / str(vertical.dashboard)
-        specs.append(_dashboard(name, script, port, up))
+        specs.append(_dashboard(name, script, port, up, waits=vertical.prepare is not None))
     return specs
 
 
-def _dashboard(name: str, script: Path, port: int, up: UpSettings) -> Spec:
+def _dashboard(name: str, script: Path, port: int, up: UpSettings, waits: bool) -> Spec:
     options = {**_STREAMLIT, "server.address": HOST, "server.port": str(port)}
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += [f"--{key}={value}" for key, value in options.items()]
@@ -180,6 +180,7 @@ def _dashboard(name: str, script: Path, port: int, up: UpSettings) -> Spec:
         port,
         {"PYTHONPATH": os.pathsep.join(paths)},
         start_s=up.start_s,
+        waits=waits,
         choose=_choose(name),
     )
 

@@ -44,25 +44,21 @@ class Supervisor:
         check_ports(self.plan.specs)
 
     def start(self, stop: threading.Event) -> None:
-        """Prepare, then start one process after another, the next when the one before is healthy or given up.
+        """Start what can serve at once, prepare the applications, then start what waited for that.
 
-        All at once would let each be slow on a small machine, and the health of all late. Returns early on ``stop``.
+        The news is polled and the API answers while models are still being exported. One process follows another when
+        that is healthy or given up: all at once would let each be slow on a small machine, and the health of all late.
+        Returns early on ``stop``.
         """
         began = time.monotonic()
         for name, reason in self.plan.broken.items():
             self.tell(name, f"left out: {reason}")
+        self._start([spec for spec in self.plan.specs if not spec.waits], stop)
         for name in self.plan.preparing:
             if stop.is_set():
                 return
             self.prepared[name] = self._prepare(name, stop)
-        for spec in self.plan.specs:
-            if stop.is_set():
-                return
-            child = self._child(spec)
-            self.children[spec.name] = child
-            child.start()
-            while not child.settled.wait(0.2) and not stop.is_set():
-                pass
+        self._start([spec for spec in self.plan.specs if spec.waits], stop)
         self.seconds = time.monotonic() - began
 
     def stop(self, at_once: threading.Event | None = None) -> None:
@@ -110,6 +106,16 @@ class Supervisor:
             for name, child in self.children.items()
             if child.spec.url is not None and child.state == "healthy"
         }
+
+    def _start(self, specs: Sequence[Spec], stop: threading.Event) -> None:
+        for spec in specs:
+            if stop.is_set():
+                return
+            child = self._child(spec)
+            self.children[spec.name] = child
+            child.start()
+            while not child.settled.wait(0.2) and not stop.is_set():
+                pass
 
     def _child(self, spec: Spec, patience: Patience | None = None) -> Child:
         return Child(
