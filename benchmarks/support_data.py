@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.load import load
-from core.settings import PROJECT_ROOT
+from core.settings import PROJECT_ROOT, get_settings
 from core.tuning.recipe import Recipe
 from verticals.support.scope_fitting import Labelled
 
@@ -39,7 +39,10 @@ class Outside:
 def banking(adapter: str = "banking-intents") -> tuple[Labelled, Labelled]:
     """BANKING77's training rows as the shipped adapter was trained and validated on them; no test row."""
     recipe = Recipe.load(PROJECT_ROOT / "data" / "adapters" / adapter / "recipe.toml")
-    data = load(recipe.data, recipe.task, recipe.training.seed)
+    folder = get_settings().datasets / "banking77"
+    values = recipe.data.model_dump()
+    values["train"][0]["path"], values["test"][0]["path"] = folder / "train.csv", folder / "test.csv"
+    data = load(type(recipe.data).model_validate(values), recipe.task, recipe.training.seed)
     parts = [
         Labelled(part["text"].astype(str).tolist(), part["label"].astype(str).tolist())
         for part in (data.train, data.validation)
