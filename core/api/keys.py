@@ -16,12 +16,13 @@ from typing import Any
 
 from sqlalchemy import Column, Engine, String, Table, insert, select, update
 
+from core.access import audit
+from core.access.users import ROLES
 from core.errors import InputError
 from core.operations.database import UtcDateTime, open_database
 from core.operations.tables import metadata
 from core.settings import Settings
 
-ROLES = ("agent", "analyst", "product", "admin")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"hw_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
@@ -93,6 +94,7 @@ class Keys:
             if db.execute(taken).first():
                 raise InputError(f"a key {name!r} exists; revoke it first (headwater keys revoke {name}).")
             db.execute(insert(api_keys).values(id=public, name=name, role=role, hash=_hash(key), created=info.created))
+            audit.record(db, "key-create", f"key {name}", info.created, id=public, role_given=role)
         return info, key
 
     def list(self) -> list[KeyInfo]:
@@ -110,6 +112,7 @@ class Keys:
             if row is None:
                 raise InputError(f"there is no key {name!r} in force; see: headwater keys list.")
             db.execute(update(api_keys).where(api_keys.c.id == row.id).values(revoked=now))
+            audit.record(db, "key-revoke", f"key {name}", now, id=row.id)
         return KeyInfo(row.id, row.name, row.role, row.created, now)
 
     def in_force(self) -> dict[str, tuple[str, str, str]] | None:

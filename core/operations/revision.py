@@ -36,7 +36,8 @@ def upgrade() -> None:
 def models(name: str) -> MetaData:
     """The metadata of the core or of an installed vertical, with all its tables."""
     if name == "core":
-        import core.api.keys  # noqa: F401 – adds its table
+        import core.access.tables
+        import core.api.keys  # noqa: F401 – these add their tables
         from core.operations import tables
 
         return tables.metadata

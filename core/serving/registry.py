@@ -219,6 +219,8 @@ class Registry:
                 if alias == v.PRODUCTION and old is not None:
                     change[v.PREVIOUS] = old
                 ledger.move(model, "promote", version, change)
+        if old != version:
+            self._note("model-promote", name, alias=alias, version=version, before=old)
         return self.model(name)
 
     def rollback(self, name: str) -> v.ModelInfo:
@@ -230,6 +232,7 @@ class Registry:
                 raise InputError(f"model {name!r} has no previous production version; promote one instead.")
             self._require(model, previous)
             ledger.move(model, "rollback", previous, {v.PRODUCTION: previous, v.PREVIOUS: current})
+        self._note("model-rollback", name, version=previous, before=current)
         return self.model(name)
 
     def resolve(self, reference: str | Path) -> Path:
@@ -247,6 +250,11 @@ class Registry:
         if version.path is None:
             raise InputError(self._gone(version.name, version.version))
         return version.path
+
+    def _note(self, action: str, name: str, **detail: Any) -> None:
+        from core.access import audit
+
+        audit.note(self.settings, action, f"model {name}", **detail)
 
     def _ledger(self) -> Ledger:
         if self._opened is None:

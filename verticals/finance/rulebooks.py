@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
+from core.access import audit
 from core.errors import InputError
 from verticals.finance import tables
 from verticals.finance.alerts.channels import check
@@ -91,7 +92,9 @@ def save(engine: Engine, text: str, author: str, now: datetime, comment: str = "
     values = {"text": text, "author": author, "at": now, "comment": comment.strip()}
     with engine.begin() as connection:
         made = connection.execute(insert(tables.rulebooks).values(**values).returning(tables.rulebooks.c.id))
-        return int(made.scalar_one())
+        number = int(made.scalar_one())
+        audit.record(connection, "rules-save", f"finance rule book {number}", now, author, "")
+        return number
 
 
 _TABLE = re.compile(r"^[ \t]*\[\[?[^\]\n]+\]\]?[ \t]*(#.*)?$", re.MULTILINE)
