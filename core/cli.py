@@ -19,12 +19,14 @@ from core.errors import InputError
 # Commands whose module is imported only when one of them is called or listed.
 _LATER = {
     "api": "core.cli_serve",
+    "audit": "core.cli_users",
     "import": "core.cli_import",
     "keys": "core.cli_serve",
     "compare": "core.cli_labels",
     "explain": "core.cli_labels",
     "labels": "core.cli_labels",
     "up": "core.cli_operations",
+    "users": "core.cli_users",
     "worker": "core.cli_operations",
 }
 

@@ -54,7 +54,8 @@ def worker(once: bool, show_status: bool, beat: Path | None, as_json: bool) -> N
 @click.option(
     "--port", "ports", multiple=True, metavar="NAME=PORT", help="Another port, as in support=9501 or api=9000."
 )
-def up(check: bool, only: tuple[str, ...], ports: tuple[str, ...]) -> None:
+@click.option("--address", help="Listen here; 127.0.0.1 unless given. Anywhere else people have to sign in.")
+def up(check: bool, only: tuple[str, ...], ports: tuple[str, ...], address: str | None) -> None:
     """Run everything that is installed, under one supervisor, until Ctrl-C."""
     import json
 
@@ -64,7 +65,7 @@ def up(check: bool, only: tuple[str, ...], ports: tuple[str, ...]) -> None:
 
     settings, up_settings = get_settings(), UpSettings()
     given = {**up_settings.ports, **dict(_port(text) for text in ports)}
-    up_settings = up_settings.model_copy(update={"ports": given})
+    up_settings = up_settings.model_copy(update={"ports": given, "address": address or up_settings.address})
     running = Supervisor(make_plan(settings, up_settings, only), settings, up_settings, _tell)
     running.check()
     stop, at_once = threading.Event(), threading.Event()

@@ -17,4 +17,4 @@ def page(name: str) -> Callable[[Texts], None]:
 
 
 PAGES = ("overview", "trends", "alerts", "article", "rules", "sources")
-run("finance", ":material/monitoring:", {name: page(name) for name in PAGES})
+run("finance", ":material/monitoring:", {name: page(name) for name in PAGES}, role="analyst")

@@ -17,4 +17,4 @@ def page(name: str) -> Callable[[Texts], None]:
 
 
 PAGES = ("score", "compare", "items", "cohorts", "data")
-run("recommend", ":material/recommend:", {name: page(name) for name in PAGES})
+run("recommend", ":material/recommend:", {name: page(name) for name in PAGES}, role="product")

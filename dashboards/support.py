@@ -17,4 +17,4 @@ def page(name: str) -> Callable[[Texts], None]:
 
 
 PAGES = ("desk", "knowledge", "review", "insights")
-run("support", ":material/support_agent:", {name: page(name) for name in PAGES})
+run("support", ":material/support_agent:", {name: page(name) for name in PAGES}, role="agent")

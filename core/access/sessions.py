@@ -19,6 +19,7 @@ from core.access import audit
 from core.access.config import AccessSettings
 from core.access.tables import attempts, sessions, users
 from core.access.users import User, Users, _user
+from core.operations.database import insert_unless_known
 
 _TOKEN = re.compile(r"hs_[A-Za-z0-9_-]{43}")
 _log = logging.getLogger("headwater.access")
@@ -76,6 +77,21 @@ class Sessions:
             db.execute(insert(sessions).values(**values))
         self._tell("sign-in", user.name, user, address, where, now)
         return Session(user, expires), token
+
+    def admit(self, name: str, proof: str, since: datetime, where: str = "") -> Session | None:
+        """The session of somebody whom an identity provider signed in at ``since``; None when it has ended.
+
+        ``proof`` tells one sign-in from another. Nobody without an account is let in.
+        """
+        now, expires, key = self._now(), since + self.settings.session, _hash(f"proof\0{proof}")
+        user = self.users.find(name)
+        if user is None or user.disabled or expires <= now:
+            return None
+        with self.engine.begin() as db:
+            values = {"hash": key, "name": user.name, "created": since, "expires": expires}
+            if db.execute(insert_unless_known(db, sessions).values(**values)).rowcount == 1:
+                audit.record(db, "sign-in", f"user {user.name}", now, user.name, user.role, where=where)
+        return Session(user, expires)
 
     def find(self, token: str | None) -> Session | None:
         """Whose token this is; None for a wrong, ended or expired one, or an account that was disabled."""

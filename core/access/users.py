@@ -17,7 +17,8 @@ from core.operations.database import open_database
 from core.settings import Settings
 
 ROLES = ("agent", "analyst", "product", "admin")  # also those of API keys
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_NO_PASSWORD = "!"  # no hash: nothing that is typed in can be right
 
 
 def _now() -> datetime:
@@ -72,15 +73,19 @@ class Users:
         """The accounts of the configured database."""
         return cls(open_database(metadata, settings))
 
-    def add(self, name: str, roles: Sequence[str], password: str) -> User:
-        """A new account. Raises InputError for a bad or taken name, a role there is not, or a bad password."""
+    def add(self, name: str, roles: Sequence[str], password: str | None) -> User:
+        """A new account; without a password it is for one whom the identity provider signs in.
+
+        Raises InputError for a bad or taken name, a role there is not, or a bad password.
+        """
         if not _NAME.fullmatch(name):
             raise InputError(
-                f"user name {name!r} is not valid; use up to 64 letters, digits, dots, dashes, underscores and @."
+                f"user name {name!r} is not valid; use up to 64 letters, digits, dots, dashes, underscores, + and @."
             )
         chosen = _roles(roles)
-        check(password, name)
-        now, hash = self._now(), self.passwords.hash(password)
+        if password is not None:
+            check(password, name)
+        now, hash = self._now(), _NO_PASSWORD if password is None else self.passwords.hash(password)
         user = User(name, chosen, now, now, False)
         try:
             with self.engine.begin() as db:
@@ -136,7 +141,7 @@ class Users:
         """The account, if it may sign in and this is its password; takes the same time when there is none."""
         with self.engine.connect() as db:
             row = self._row(db, name)
-        known = row.hash if row is not None else None
+        known = row.hash if row is not None and row.hash != _NO_PASSWORD else None
         right = self.passwords.right(known, password)
         if not right or row is None or row.disabled:
             return None

@@ -1,7 +1,9 @@
 """Who is calling, and what they may do: ``Depends(require("agent"))`` in any router.
 
-Without a key ever made, whoever reaches the API over this machine's loopback address is the local caller, who may do
-everything. Once a key exists, each request needs one. A request that came in over another address needs one always.
+A caller sends an API key, or the token of a session that a name and password opened (``POST /session``), both as
+``Authorization: Bearer …``. Without a key ever made, whoever reaches the API over this machine's loopback address is
+the local caller, who may do everything. Once a key exists, each request needs one. A request that came in over another
+address needs one always.
 """
 
 import asyncio
@@ -17,6 +19,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
+from core.access.loopback import host_of, is_loopback
+from core.access.sessions import Sessions
 from core.api.keys import ROLES, Keys, match
 from core.api.problems import Unavailable
 from core.settings import get_settings
@@ -24,21 +28,23 @@ from core.settings import get_settings
 FRESH_S = 2.0
 _bearer = HTTPBearer(
     scheme_name="key",
-    description="A key of `headwater keys create NAME --role ROLE`, sent as `Authorization: Bearer KEY`.",
+    description="A key of `headwater keys create NAME --role ROLE`, or a token of `POST /session`, "
+    "sent as `Authorization: Bearer KEY`.",
     auto_error=False,
 )
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose request it is. ``role``: agent, analyst, product or admin."""
+    """Whose request it is. ``role``: agent, analyst, product or admin; ``others``: what an account may be beside."""
 
     name: str
     role: str
+    others: tuple[str, ...] = ()
 
     def may(self, *roles: str) -> bool:
         """Whether one of these roles is the caller's; admin may do everything, and no roles means anybody known."""
-        return not roles or self.role == "admin" or self.role in roles
+        return not roles or self.role == "admin" or not {self.role, *self.others}.isdisjoint(roles)
 
 
 LOCAL = Caller("local", "admin")
@@ -47,8 +53,11 @@ LOCAL = Caller("local", "admin")
 class Access:
     """Knows the keys. What was read of them is at most ``FRESH_S`` seconds old: so long does a revoked key live."""
 
-    def __init__(self, keys: Keys, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, keys: Keys, clock: Callable[[], float] = time.monotonic, sessions: Sessions | None = None
+    ) -> None:
         self._keys, self._clock = keys, clock
+        self.sessions = sessions or Sessions(keys.engine)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[str, str, str]] | None = None
         self._read: float | None = None
@@ -63,12 +72,21 @@ class Access:
             await asyncio.to_thread(self._refresh, now)  # not FastAPI's threads, which busy routes may fill
         given = connection.headers.get("authorization", "")
         scheme, _, key = given.partition(" ")
+        if scheme.lower() == "bearer" and key.strip().startswith("hs_"):
+            return await asyncio.to_thread(self._signed_in, key.strip())
         if self._known is None:
             return LOCAL if not given and is_local(connection) else None
         if scheme.lower() != "bearer":
             return None
         found = match(key.strip(), self._known)
         return None if found is None else Caller(*found)
+
+    def _signed_in(self, token: str) -> Caller | None:
+        try:
+            found = self.sessions.find(token)
+        except SQLAlchemyError:
+            raise Unavailable("The sessions cannot be read; try again.", 5) from None
+        return None if found is None else Caller(found.user.name, found.user.role, found.user.roles)
 
     def _refresh(self, now: float) -> None:
         with self._lock:
@@ -78,18 +96,6 @@ class Access:
                 except SQLAlchemyError:
                     raise Unavailable("The keys cannot be read; try again.", 5) from None
                 self._read = now
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name means this machine alone."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def is_local(connection: HTTPConnection) -> bool:
@@ -104,14 +110,7 @@ def is_local(connection: HTTPConnection) -> bool:
         ipaddress.ip_address(bound)
     except ValueError:
         return True
-    return is_loopback(bound) and is_loopback(_host(connection.headers.get("host", bound)))
-
-
-def _host(header: str) -> str:
-    """The Host header without its port."""
-    if header.startswith("["):
-        return header.partition("]")[0].strip("[]")
-    return header.rpartition(":")[0] if header.count(":") == 1 else header
+    return is_loopback(bound) and is_loopback(host_of(connection.headers.get("host", bound)))
 
 
 async def identify(request: HTTPConnection) -> Caller | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 
 from core import vertical as contract
-from core.api import health, openapi, problems, routes
+from core.api import health, openapi, problems, routes, session
 from core.api.access import Access, require
 from core.api.catalogue import Catalogue
 from core.api.config import ApiSettings, rate_of, read_config
@@ -49,6 +49,7 @@ def create_app(
     app.state.applications = {}
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(session.router)
     app.include_router(routes.router, dependencies=[Depends(require())])
     for name, router in _routers(verticals, app.state.applications).items():
         app.include_router(router, tags=[name], dependencies=[Depends(require())])

@@ -9,7 +9,8 @@ from types import FrameType
 
 import uvicorn
 
-from core.api.access import is_loopback
+from core.access.loopback import is_loopback
+from core.access.users import Users
 from core.api.app import create_app
 from core.api.config import ApiSettings
 from core.api.keys import Keys
@@ -54,10 +55,10 @@ class Server(uvicorn.Server):
 
 
 def check_bind(host: str, keys: Keys) -> None:
-    """Raise InputError unless ``host`` is this machine alone, or there is a key in force."""
-    if not is_loopback(host) and not keys.in_force():
+    """Raise InputError unless ``host`` is this machine alone, or there is a key in force or somebody may sign in."""
+    if not is_loopback(host) and not keys.in_force() and not Users(keys.engine).any():
         raise InputError(
-            f"{host} can be reached from other machines, and there is no API key; "
+            f"{host} can be reached from other machines, and there is no API key and no account; "
             "make one first: headwater keys create NAME --role agent"
         )
 

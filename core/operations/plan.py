@@ -1,5 +1,6 @@
 """What ``headwater up`` runs: the API, the worker, and what each vertical brings, with their ports."""
 
+import ipaddress
 import os
 import socket
 import sys
@@ -13,11 +14,13 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core import vertical as contract
+from core.access.loopback import is_loopback
 from core.errors import InputError
 from core.operations.child import Spec
 from core.settings import PROJECT_ROOT, Settings
 
 HOST = "127.0.0.1"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where to ask those that listen everywhere
 FIRST_PORT = 8501  # of dashboards that name none
 _STREAMLIT = {
     "server.headless": "true",
@@ -34,6 +37,9 @@ class UpSettings(BaseSettings):
 
     ports: dict[str, int] = Field(
         default={}, description='dashboards\' ports and the API\'s, by name, as JSON: {"support": 8501, "api": 8000}'
+    )
+    address: str = Field(
+        default=HOST, description="Where dashboards and API listen; any other than loopback makes sign-in compulsory."
     )
     start_s: float = Field(default=120, gt=0, description="How long a process may take until it is healthy.")
     prepare_s: float = Field(default=900, gt=0, description="How long an application may take to prepare itself.")
@@ -84,15 +90,35 @@ def make_plan(
     return Plan(tuple(specs), preparing, broken, tuple(only))
 
 
-def check_ports(specs: Iterable[Spec]) -> None:
+def check_address(address: str, settings: Settings) -> None:
+    """Raise InputError unless only this machine can reach it, or somebody could sign in.
+
+    Raises it, too, for what is no IP address: a name may come to mean another one.
+    """
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InputError(f"--address {address!r}: write an IP address, such as 0.0.0.0 for all networks.") from None
+    if is_loopback(address):
+        return
+    from core.access.users import Users
+
+    if not Users.open(settings).any():
+        raise InputError(
+            f"{address} can be reached from other machines, and nobody has an account; "
+            "make one first: headwater users add NAME --role admin"
+        )
+
+
+def check_ports(specs: Iterable[Spec], address: str = HOST) -> None:
     """Raise InputError naming the first port that something else listens on."""
     for spec in specs:
         if spec.port is None:
             continue
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, spec.port))
+                probe.bind((address, spec.port))
             except OSError as error:
                 raise InputError(
                     f"port {spec.port}, for {spec.name}, cannot be used ({error.strerror}); "
@@ -125,8 +151,8 @@ def _api(up: UpSettings, settings: Settings) -> Spec:
     from core.api.config import ApiSettings
 
     port = up.ports.get("api", ApiSettings().port)
-    url = f"http://{HOST}:{port}"
-    command = [sys.executable, "-m", "core.cli", "api", "--host", HOST, "--port", str(port)]
+    url = _url(up.address, port)
+    command = [sys.executable, "-m", "core.cli", "api", "--host", up.address, "--port", str(port)]
     return Spec(
         "api", command, answers(f"{url}/healthz"), url, port, start_s=up.start_s, stop_s=35, choose=_choose("api")
     )
@@ -166,10 +192,10 @@ def _dashboards(found: Mapping[str, contract.Vertical], up: UpSettings) -> list[
 
 
 def _dashboard(name: str, script: Path, port: int, up: UpSettings, waits: bool) -> Spec:
-    options = {**_STREAMLIT, "server.address": HOST, "server.port": str(port)}
+    options = {**_STREAMLIT, "server.address": up.address, "server.port": str(port)}
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += [f"--{key}={value}" for key, value in options.items()]
-    url = f"http://{HOST}:{port}"
+    url = _url(up.address, port)
     # Streamlit finds the project's modules only from the script's own folder and PYTHONPATH.
     paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return Spec(
@@ -183,6 +209,11 @@ def _dashboard(name: str, script: Path, port: int, up: UpSettings, waits: bool) 
         waits=waits,
         choose=_choose(name),
     )
+
+
+def _url(address: str, port: int) -> str:
+    host = _ANY.get(address, address)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _choose(name: str) -> str:

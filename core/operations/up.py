@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.operations.child import Child, Patience, Spec
-from core.operations.plan import Plan, UpSettings, check_ports, environment
+from core.operations.plan import Plan, UpSettings, check_address, check_ports, environment
 from core.settings import Settings
 
 Tell = Callable[[str, str], None]
@@ -40,8 +40,9 @@ class Supervisor:
     seconds: float | None = None
 
     def check(self) -> None:
-        """Raise InputError when a port is in use, before anything starts."""
-        check_ports(self.plan.specs)
+        """Raise InputError when a port is in use or nobody could sign in, before anything starts."""
+        check_address(self.up.address, self.settings)
+        check_ports(self.plan.specs, self.up.address)
 
     def start(self, stop: threading.Event) -> None:
         """Start what can serve at once, prepare the applications, then start what waited for that.

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboards.parts import sign_in
 from dashboards.parts.language import Texts
 from verticals.finance import export
 from verticals.finance.opening import open_store, utc_now
@@ -119,11 +120,13 @@ def downloads(t: Texts, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 
 def actor(t: Texts) -> str:
     """Who is acting: the name in the sidebar, which stays for the session."""
-    return str(st.session_state.get("actor") or _default_actor())
+    return sign_in.actor() or str(st.session_state.get("actor") or _default_actor())
 
 
 def ask_actor(t: Texts) -> None:
-    """The sidebar's field for the name that goes into the audit trail."""
+    """The sidebar's field for the name that goes into the audit trail; of no use to those who are signed in."""
+    if sign_in.actor() is not None:
+        return
     with st.sidebar:
         st.session_state.setdefault("actor", _default_actor())
         st.text_input(t("finance.your_name"), key="actor", max_chars=120, help=t("finance.your_name_help"))

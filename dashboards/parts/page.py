@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from dashboards.parts import sign_in
 from dashboards.parts.language import LANGUAGES, Texts, load
 
 _STYLE = """
@@ -14,9 +15,10 @@ _STYLE = """
 """
 
 
-def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]]) -> None:
+def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]], role: str | None = None) -> None:
     """Show a dashboard. ``pages``: the key of each page's title and what draws it; the first is the start page.
 
+    ``role``: whom it is for where sign-in is compulsory; anybody with an account unless given.
     Titles are the texts ``NAME.pages.KEY`` of ``strings/NAME.toml``; ``NAME.title`` is the dashboard's own.
     """
     language = _language()
@@ -27,7 +29,11 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]]) -> N
     def page(key: str, draw: Callable[[Texts], None]) -> "st.Page":
         return st.Page(lambda: draw(texts), title=texts(f"{name}.pages.{key}"), url_path=key)
 
-    chosen = st.navigation([page(key, draw) for key, draw in pages.items()])
+    let_in = sign_in.let_in(texts, name, role)
+    chosen = st.navigation(
+        [page(key, draw if let_in else lambda t: sign_in.draw(t, name, role)) for key, draw in pages.items()],
+        position="sidebar" if let_in else "hidden",
+    )
     with st.sidebar:
         st.caption(texts(f"{name}.title"))
         st.selectbox(
@@ -37,6 +43,7 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]]) -> N
             format_func=LANGUAGES.__getitem__,
             key="language",
         )
+        sign_in.sidebar(texts)
     chosen.run()
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from core.operations.database import open_database
+from dashboards.parts import sign_in
 from dashboards.parts.language import Texts
 from verticals.support.conversations import Conversations
 from verticals.support.tables import metadata
@@ -57,7 +58,9 @@ def title(t: Texts, key: str) -> None:
 
 
 def ask_actor(t: Texts) -> None:
-    """The sidebar's field for the name that feedback is recorded under."""
+    """The sidebar's field for the name that feedback is recorded under; of no use to those who are signed in."""
+    if sign_in.actor() is not None:
+        return
     with st.sidebar:
         st.session_state.setdefault("actor", _default_actor())
         st.text_input(t("support.your_name"), key="actor", max_chars=120, help=t("support.your_name_help"))
@@ -65,7 +68,7 @@ def ask_actor(t: Texts) -> None:
 
 def actor() -> str:
     """Who is acting."""
-    return str(st.session_state.get("actor") or "").strip() or _default_actor()
+    return sign_in.actor() or str(st.session_state.get("actor") or "").strip() or _default_actor()
 
 
 def _default_actor() -> str:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,35 +49,58 @@ def serve_dashboard() -> Iterator[Callable[..., str]]:
     running: list[subprocess.Popen[bytes]] = []
 
     def serve(name: str, var: Path, **environment: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", str(PROJECT_ROOT / "dashboards" / f"{name}.py")]
-        options = {
-            "server.port": port,
-            "server.address": "127.0.0.1",
-            "server.headless": "true",
-            "server.fileWatcherType": "none",
-            "browser.gatherUsageStats": "false",
-        }
-        command += [f"--{key}={value}" for key, value in options.items()]
-        settings = {**os.environ, "HEADWATER_VAR": str(var), "HF_HUB_OFFLINE": "1", **environment}
-        log = (var / f"{name}-dashboard.log").open("wb")
-        running.append(subprocess.Popen(command, env=settings, stdout=log, stderr=log, cwd=PROJECT_ROOT))
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{url}/_stcore/health", timeout=2).status_code == 200:
-                    return url
-            except httpx.HTTPError:
-                time.sleep(0.3)
-            if running[-1].poll() is not None:
-                break
-        raise AssertionError(f"the dashboard did not start: {Path(log.name).read_text()[-2000:]}")
+        return _serve(running, PROJECT_ROOT / "dashboards" / f"{name}.py", var, "127.0.0.1", environment)
 
     yield serve
     for process in running:
         process.terminate()
     for process in running:
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def serve_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """``serve_script(source, var, "0.0.0.0")`` serves a dashboard written for a test; its address on loopback."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def serve(source: str, var: Path, listen: str, **environment: str) -> str:
+        script = tmp_path_factory.mktemp("script") / "app.py"
+        script.write_text(source, encoding="utf-8")
+        return _serve(running, script, var, listen, {"PYTHONPATH": str(PROJECT_ROOT), **environment})
+
+    yield serve
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(10)
+
+
+def _serve(
+    running: list[subprocess.Popen[bytes]], script: Path, var: Path, listen: str, environment: Mapping[str, str]
+) -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    options = {
+        "server.port": port,
+        "server.address": listen,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    command += [f"--{key}={value}" for key, value in options.items()]
+    settings = {**os.environ, "HEADWATER_VAR": str(var), "HF_HUB_OFFLINE": "1", **environment}
+    log = (var / f"{script.stem}-dashboard.log").open("wb")
+    running.append(subprocess.Popen(command, env=settings, stdout=log, stderr=log, cwd=PROJECT_ROOT))
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/_stcore/health", timeout=2).status_code == 200:
+                return url
+        except httpx.HTTPError:
+            time.sleep(0.3)
+        if running[-1].poll() is not None:
+            break
+    raise AssertionError(f"the dashboard did not start: {Path(log.name).read_text()[-2000:]}")
