@@ -25,6 +25,7 @@ _LATER = {
     "compare": "core.cli_labels",
     "explain": "core.cli_labels",
     "labels": "core.cli_labels",
+    "status": "core.cli_operations",
     "up": "core.cli_operations",
     "users": "core.cli_users",
     "worker": "core.cli_operations",

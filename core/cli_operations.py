@@ -49,6 +49,23 @@ def worker(once: bool, show_status: bool, beat: Path | None, as_json: bool) -> N
 
 
 @click.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Say how everything is: worker, jobs, queues, last training; exit 1 when something needs to be seen to."""
+    from sqlalchemy import MetaData
+
+    from core.operations.database import open_database
+    from core.operations.status import status as ask
+    from core.operations.status import text
+    from core.settings import get_settings
+
+    settings = get_settings()
+    found = ask(open_database(MetaData(), settings), settings)
+    emit(found.to_dict(), as_json, text)
+    raise click.exceptions.Exit(0 if found.ok else 1)
+
+
+@click.command()
 @click.option("--check", is_flag=True, help="Start everything, wait until healthy, print the status as JSON, stop.")
 @click.option("--only", multiple=True, metavar="APPLICATION", help="Leave out the other applications; repeatable.")
 @click.option(

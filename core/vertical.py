@@ -6,6 +6,7 @@ The three built-in verticals come in through the same door as anybody's fourth.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,20 @@ class Job:
     name: str
     run: Callable[[], None]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits to be done in a vertical, for the status page.
+
+    ``oldest``: since when the first in it could have been done; ``patience_s``: from what age on that is a fault of
+    ours, None for what waits for people.
+    """
+
+    name: str
+    waiting: int
+    oldest: datetime | None = None
+    patience_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class Vertical:
     the project's root, or absolute) and ``port`` where it is served. ``prepare(report)`` is called by ``headwater up``
     before anything serves: it makes what is missing (reads the shipped knowledge in, say), tells ``report`` one line
     for each step that takes time, and does nothing when all is there. ``processes``: what else must run.
+    ``queues(engine, now)`` tells what waits, from the vertical's own tables, which are there when it is asked.
     ``imports`` returns what ``headwater import FORMAT PATH`` calls with the path, by format; each tells plain values.
     """
 
@@ -63,6 +79,7 @@ class Vertical:
     prepare: Callable[[Callable[[str], None]], None] | None = None
     processes: Callable[[], Sequence[Process]] | None = None
     imports: Callable[[], Mapping[str, Callable[[Path], dict[str, Any]]]] | None = None
+    queues: Callable[[Any, datetime], Sequence[Queue]] | None = None
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -1,9 +1,10 @@
 """Finance: sentiment of the financial news, watched for surges, with alerts."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from core.vertical import Job, Process, Vertical
+from core.vertical import Job, Process, Queue, Vertical
 
 
 def _commands() -> Any:
@@ -43,6 +44,13 @@ def _tables() -> Any:
     return metadata
 
 
+
+def _queues(engine: Any, now: datetime) -> Sequence[Queue]:
+    from verticals.finance.waiting import queues
+
+    return queues(engine, now)
+
+
 vertical = Vertical(
     name="finance",
     summary="watches financial news for surges of bad sentiment, with alerts",
@@ -54,4 +62,5 @@ vertical = Vertical(
     port=8502,
     prepare=_prepare,
     processes=_processes,
+    queues=_queues,
 )

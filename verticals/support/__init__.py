@@ -1,9 +1,10 @@
 """Support: the bot with retrieval, for support agents."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from core.vertical import Job, Vertical
+from core.vertical import Job, Queue, Vertical
 
 
 def _commands() -> Any:
@@ -43,6 +44,18 @@ def _prepare(report: Callable[[str], None]) -> None:
     prepare(report)
 
 
+
+def _queues(engine: Any, now: datetime) -> Sequence[Queue]:
+    from sqlalchemy import func, select
+
+    from verticals.support.tables import proposals
+
+    wanted = select(func.count(), func.min(proposals.c.changed)).where(proposals.c.status == "pending")
+    with engine.connect() as connection:
+        waiting, oldest = connection.execute(wanted).one()
+    return [Queue("proposals to review", waiting, oldest)]
+
+
 vertical = Vertical(
     name="support",
     summary="answers customers' questions with sources, or hands over",
@@ -53,4 +66,5 @@ vertical = Vertical(
     dashboard="dashboards/support.py",
     port=8501,
     prepare=_prepare,
+    queues=_queues,
 )
