@@ -22,17 +22,22 @@ def worker(once: bool, show_status: bool, beat: Path | None, as_json: bool) -> N
     """Run the applications' scheduled jobs until Ctrl-C; beside an active worker, stand by."""
     from sqlalchemy import MetaData
 
+    from core.operations import tracing
     from core.operations import worker as work
     from core.operations.database import open_database
 
     engine = open_database(MetaData())
+    traces = None if show_status else tracing.from_environment("worker")
+    span = tracing.no_span if traces is None else traces.job
     if show_status:
         found = work.status(engine)
         emit(found.to_dict(), as_json, _worker_text)
         raise click.exceptions.Exit(0 if found.active else 1)
     jobs, broken = work.installed_jobs()
     if once:
-        results = work.Worker(engine, jobs, broken).run_once()
+        results = work.Worker(engine, jobs, broken, span=span).run_once()
+        if traces is not None:
+            traces.close()
         emit(work.status(engine).to_dict(), as_json, _worker_text)
         raise click.exceptions.Exit(0 if all(results.values()) and not broken else 1)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
@@ -40,8 +45,10 @@ def worker(once: bool, show_status: bool, beat: Path | None, as_json: bool) -> N
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    found_worker = work.Worker(engine, jobs, broken)
+    found_worker = work.Worker(engine, jobs, broken, span=span)
     code = found_worker.serve(stop, beat)
+    if traces is not None:
+        traces.close()
     if found_worker.running:
         logging.shutdown()
         os._exit(code)  # a job's thread would keep the process; what it did not commit is left to the next run

@@ -1,14 +1,17 @@
 """The application: the core's routes, and those of every installed vertical that can be loaded."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
+from prometheus_client.core import Metric
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import vertical as contract
-from core.api import health, openapi, problems, routes, session
+from core.api import health, openapi, problems, routes, session, state
 from core.api.access import Access, require
 from core.api.catalogue import Catalogue
 from core.api.config import ApiSettings, rate_of, read_config
@@ -19,7 +22,10 @@ from core.api.metrics import Metrics
 from core.api.middleware import Around, Limits
 from core.api.pool import Pool
 from core.api.texts import clean
+from core.api.traced import Traced
 from core.errors import InputError
+from core.operations.status import status
+from core.operations.tracing import Tracing
 from core.settings import Settings, get_settings
 
 
@@ -28,10 +34,11 @@ def create_app(
     verticals: Sequence[contract.Vertical] | None = None,
     config: ApiSettings | None = None,
     catalogue: Catalogue | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The API on this database and these models; ``verticals`` are those installed unless given.
 
-    A vertical that cannot be loaded is left out, and ``/readyz`` says why.
+    ``tracing``: where spans go, if anywhere. A vertical that cannot be loaded is left out, and ``/readyz`` says why.
     """
     settings, config = settings or get_settings(), config or read_config()
     keys = Keys.open(settings)
@@ -41,15 +48,20 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await pool.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     # The viewers of /docs would be fetched from a foreign server; /openapi.json can be opened in any of them.
     app = FastAPI(title="Headwater", docs_url=None, redoc_url=None, lifespan=lifespan, dependencies=[Depends(clean)])
     app.state.engine, app.state.access = keys.engine, Access(keys)
-    app.state.pool, app.state.metrics = pool, Metrics(pool.states)
+    app.state.settings = settings
+    app.state.verticals = None if verticals is None else {one.name: lambda one=one: one for one in verticals}
+    app.state.pool, app.state.metrics = pool, Metrics(pool.states, lambda: _figures(app))
     app.state.applications = {}
     problems.install(app)
     app.include_router(health.router)
     app.include_router(session.router)
+    app.include_router(state.router)
     app.include_router(routes.router, dependencies=[Depends(require())])
     for name, router in _routers(verticals, app.state.applications).items():
         app.include_router(router, tags=[name], dependencies=[Depends(require())])
@@ -63,7 +75,18 @@ def create_app(
     app.add_middleware(Limits, rate_of(config.rate), config.rate_storage, config.body_limit, own_limits)
     app.add_middleware(Deadline, seconds=config.answer_timeout_s)
     app.add_middleware(Around, metrics=app.state.metrics)
+    if tracing is not None:
+        app.add_middleware(Traced, tracing=tracing)
     return app
+
+
+def _figures(app: FastAPI) -> Iterable[Metric]:
+    """How the worker and the queues are; nothing while the database is away, which /readyz tells."""
+    try:
+        found = status(app.state.engine, app.state.settings, verticals=app.state.verticals, training=False)
+    except SQLAlchemyError:
+        return ()
+    return state.gauges(found)
 
 
 def _routers(verticals: Sequence[contract.Vertical] | None, reasons: dict[str, str | None]) -> Mapping[str, APIRouter]:

@@ -49,8 +49,12 @@ async def readyz(request: Request) -> Any:
     dependencies=[Depends(require())],
 )
 async def metrics(request: Request) -> Response:
-    """Requests by route template and status, latency in seconds, texts waiting and state of each model."""
-    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    """Requests by route template and status, latency in seconds, texts waiting and state of each model.
+
+    Also the worker, the age of each job, and what waits.
+    """
+    text = await asyncio.to_thread(request.app.state.metrics.text)  # it asks the database
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def _ping(engine: Any) -> None:

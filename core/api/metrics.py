@@ -11,10 +11,15 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 class Metrics:
     """Requests by route and status, their latency in seconds, and what ``models`` tells when asked.
 
-    ``models`` gives (name, state, texts waiting) of each model that is loaded, being loaded or failed to load.
+    ``models`` gives (name, state, texts waiting) of each model that is loaded, being loaded or failed to load;
+    ``more`` what else is to be told, as it is at that moment.
     """
 
-    def __init__(self, models: Callable[[], Iterable[tuple[str, str, int]]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Iterable[tuple[str, str, int]]],
+        more: Callable[[], Iterable[Metric]] = tuple,
+    ) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter("headwater_requests", "Requests answered.", labels, registry=self.registry)
@@ -25,7 +30,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._models = models
+        self._models, self._more = models, more
         self.registry.register(self)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -44,6 +49,7 @@ class Metrics:
             waiting.add_metric((name,), texts)
         yield states
         yield waiting
+        yield from self._more()
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

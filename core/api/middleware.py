@@ -67,8 +67,8 @@ class Around:
                 await problem(500, detail, number)(scope, receive, answer)
         finally:
             seconds = self.clock() - begun
-            route = _template(scope)
-            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            route = template(scope)
+            method = scope["method"] if scope["method"] in METHODS else "OTHER"
             self.metrics.observe(method, route, status, seconds)
             caller = state.get("caller")
             (self.log.error if failure else self.log.info)(
@@ -83,13 +83,13 @@ class Around:
             )
 
 
-def _template(scope: Scope) -> str:
+def template(scope: Scope) -> str:
     """The route's path as it was declared, prefixes of the routers around it included."""
     context = scope.get("fastapi", {}).get("effective_route_context")
     return getattr(context, "path", None) or getattr(scope.get("route"), "path", None) or "unmatched"
 
 
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 class Limits:

@@ -16,6 +16,7 @@ from core.api.config import ApiSettings
 from core.api.keys import Keys
 from core.api.logs import configure
 from core.errors import InputError
+from core.operations.tracing import from_environment
 from core.settings import Settings
 
 
@@ -83,7 +84,7 @@ def serve(settings: Settings, config: ApiSettings, ready: Callable[[str], None] 
     """
     check_bind(config.host, Keys.open(settings))
     configure()
-    app = create_app(settings, config=config)
+    app = create_app(settings, config=config, tracing=from_environment("api"))
     bound = listen(config.host, config.port)
     host = f"[{config.host}]" if ":" in config.host else config.host
     url = f"http://{host}:{bound.getsockname()[1]}"

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.access.sessions import Refused
 from core.api.access import Caller, require
-from core.api.problems import documented, retry_after
+from core.api.problems import Unavailable, documented, retry_after
 
 router = APIRouter(tags=["operation"])
 
@@ -39,13 +40,15 @@ class Myself(BaseModel):
 
 
 @router.post(
-    "/session", response_model=SignedIn, summary="Sign in with a name and password", responses=documented(401, 429)
+    "/session", response_model=SignedIn, summary="Sign in with a name and password", responses=documented(401, 429, 503)
 )
 def sign_in(given: SignIn, request: Request) -> Any:
     """A token for some hours. After too many wrong passwords a name, or an address, has to wait (429)."""
     address = request.client.host if request.client else ""
     try:
         session, token = request.app.state.access.sessions.sign_in(given.name, given.password, address, "api")
+    except SQLAlchemyError:
+        raise Unavailable("The accounts cannot be read; try again.", 5) from None
     except Refused as refused:
         if refused.wait_s:
             raise HTTPException(
@@ -56,7 +59,7 @@ def sign_in(given: SignIn, request: Request) -> Any:
     return {"token": token, "name": user.name, "roles": list(user.roles), "expires": session.expires}
 
 
-@router.get("/session", response_model=Myself, summary="Who am I?", responses=documented(401))
+@router.get("/session", response_model=Myself, summary="Who am I?", responses=documented(401, 503))
 async def who(caller: Annotated[Caller, Depends(require())]) -> Any:
     """The name and roles behind the key or token that was sent."""
     return {"name": caller.name, "roles": list(caller.others or (caller.role,))}
@@ -66,7 +69,7 @@ async def who(caller: Annotated[Caller, Depends(require())]) -> Any:
     "/session",
     status_code=204,
     summary="Sign out",
-    responses=documented(401),
+    responses=documented(401, 503),
     dependencies=[Depends(require())],
 )
 def sign_out(request: Request) -> Response:

@@ -20,6 +20,8 @@ from core.errors import InputError
 from core.operations.jobs import LOADING, JobStatus, Ledger, WorkerStatus, status
 from core.operations.lease import Grant, Lease, LeaseLost, utc_now, working_under
 from core.operations.schedule import Key, Schedule
+from core.operations.tracing import JobSpan, no_span
+from core.operations.wheels import wheel_jobs
 from core.operations.worker_settings import WorkerSettings
 from core.vertical import Job, Vertical
 
@@ -39,7 +41,8 @@ def installed_jobs(
     for name in contract.installed() if verticals is None else verticals:
         try:
             vertical = contract.load(name) if verticals is None else verticals[name]()
-            for job in vertical.jobs() if vertical.jobs is not None else ():
+            turning = wheel_jobs(name, vertical.wheels()) if vertical.wheels is not None else ()
+            for job in (*(vertical.jobs() if vertical.jobs is not None else ()), *turning):
                 if (name, job.name) in found:
                     raise InputError(f"vertical {name!r} brings the job {job.name!r} twice; rename one.")
                 found[name, job.name] = job
@@ -52,7 +55,8 @@ def installed_jobs(
 class Worker:
     """One process that works or stands by.
 
-    ``clock`` gives the time of heartbeats and records; ``lease`` is made from the settings unless given.
+    ``clock`` gives the time of heartbeats and records; ``lease`` is made from the settings unless given;
+    ``span(vertical, job)`` is around each run.
     """
 
     def __init__(
@@ -63,10 +67,11 @@ class Worker:
         settings: WorkerSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
         lease: Lease | None = None,
+        span: JobSpan = no_span,
     ) -> None:
         self._jobs, self._broken = dict(jobs), dict(broken or {})
         self._settings = settings or WorkerSettings()
-        self._clock = clock
+        self._clock, self._span = clock, span
         self.lease = lease or Lease(engine, seconds=self._settings.lease_s, clock=clock)
         self._engine, self._ledger = engine, Ledger(engine)
         self._running: set[Key] = set()
@@ -206,7 +211,8 @@ class Worker:
             with working_under(grant):
                 self._ledger.started(vertical, name, self._clock())
                 try:
-                    self._jobs[key].run()
+                    with self._span(vertical, name):
+                        self._jobs[key].run()
                 except LeaseLost:
                     raise
                 except (Exception, SystemExit) as error:
