@@ -1,6 +1,7 @@
 """How a message leaves the house: JSON to http(s) webhooks, everything else through Apprise."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -63,10 +64,17 @@ def _paragraph(alert: Mapping[str, Any]) -> str:
 def _webhook(receiver: Receiver, group: str, alerts: Sequence[Mapping[str, Any]]) -> None:
     import httpx
 
+    # A webhook's address is its password. httpx names whole addresses in its errors, and in its log at INFO.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     key = hashlib.sha256("\n".join(alert["dedupe_key"] for alert in alerts).encode()).hexdigest()
     message = {"receiver": receiver.name, "group": group, "title": headline(alerts), "alerts": list(alerts)}
     with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-        client.post(receiver.url, json=message, headers={"Idempotency-Key": key}).raise_for_status()
+        try:
+            answer = client.post(receiver.url, json=message, headers={"Idempotency-Key": key})
+        except httpx.HTTPError as error:
+            raise RuntimeError(f"the receiver cannot be reached ({type(error).__name__})") from None
+    if not answer.is_success:
+        raise RuntimeError(f"the receiver answered {answer.status_code} {answer.reason_phrase}".rstrip())
 
 
 def _apprise(receiver: Receiver, alerts: Sequence[Mapping[str, Any]]) -> None:
