@@ -4,7 +4,7 @@ import logging
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -22,28 +22,26 @@ TOKEN = "T0KEN-that-opens-the-channel"
 
 
 @pytest.fixture
-def receiver_that() -> Iterator[type]:
-    """``receiver_that.answers(404)`` is the address of a server that does, with the token in it."""
+def answering() -> Iterator[Callable[[int], str]]:
+    """``answering(404)`` is the address, with the token in it, of a server that answers so."""
     running: list[HTTPServer] = []
 
-    class Receivers:
-        @staticmethod
-        def answers(status: int) -> str:
-            class Handler(BaseHTTPRequestHandler):
-                def do_POST(self) -> None:
-                    self.rfile.read(int(self.headers["content-length"]))
-                    self.send_response(status)
-                    self.send_header("location", f"/elsewhere/{TOKEN}")
-                    self.end_headers()
+    def serve(status: int) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(status)
+                self.send_header("location", f"/elsewhere/{TOKEN}")
+                self.end_headers()
 
-                def log_message(self, *_: object) -> None:
-                    return
+            def log_message(self, *_: object) -> None:
+                return
 
-            running.append(HTTPServer(("127.0.0.1", 0), Handler))
-            threading.Thread(target=running[-1].serve_forever, daemon=True).start()
-            return f"http://127.0.0.1:{running[-1].server_port}/hook/{TOKEN}?key={TOKEN}"
+        running.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=running[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{running[-1].server_port}/hook/{TOKEN}?key={TOKEN}"
 
-    yield Receivers
+    yield serve
     for server in running:
         server.shutdown()
         server.server_close()
@@ -58,18 +56,21 @@ def a_port_nobody_listens_on() -> int:
 @pytest.mark.parametrize("status", [302, 404, 500, None])
 def test_the_address_is_told_to_nobody(
     status: int | None,
-    receiver_that: type,
+    answering: Callable[[int], str],
     engine: Engine,
     book: RuleBook,
     now: datetime,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    url = (
-        f"http://127.0.0.1:{a_port_nobody_listens_on()}/{TOKEN}" if status is None else receiver_that.answers(status)  # type: ignore[attr-defined]
-    )
+    url = f"http://127.0.0.1:{a_port_nobody_listens_on()}/{TOKEN}" if status is None else answering(status)
     desk = book.model_copy(update={"receivers": (Receiver(name="desk", url=url),)})
-    evaluate(engine, desk, [(Target(desk.rules[0], "Energy", {}), Observation(now, True, 0.99, 9))], now)
+    evaluate(
+        engine,
+        desk,
+        [(Target(desk.rules[0], "Energy", {}), Observation(now, anomaly=True, score=0.99, stories=9))],
+        now,
+    )
     assert deliver(engine, desk, now, "w1", send, random.Random(1)).failed == 1
     with engine.connect() as connection:
         why = connection.execute(select(tables.outbox.c.last_error)).scalar_one()
@@ -80,11 +81,13 @@ def test_the_address_is_told_to_nobody(
     assert TOKEN not in rows + caplog.text + repr(desk)
 
 
-def test_a_receiver_that_takes_it(receiver_that: type, book: RuleBook, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_receiver_that_takes_it(
+    answering: Callable[[int], str], book: RuleBook, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     alert = {
         "dedupe_key": "k", "severity": "info", "title": "Surge", "subject": "Energy", "kind": "firing", "reason": "",
         "started": None, "evidence": [],
     }  # fmt: skip
-    send(Receiver(name="desk", url=receiver_that.answers(204)), "g", [alert])  # type: ignore[attr-defined]
+    send(Receiver(name="desk", url=answering(204)), "g", [alert])
     assert TOKEN not in caplog.text
