@@ -24,6 +24,7 @@ _LATER = {
     "keys": "core.cli_serve",
     "compare": "core.cli_labels",
     "explain": "core.cli_labels",
+    "flywheel": "core.cli_flywheel",
     "labels": "core.cli_labels",
     "status": "core.cli_operations",
     "up": "core.cli_operations",

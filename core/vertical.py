@@ -40,6 +40,30 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A model that people's corrections improve: see ``core.operations.flywheel``.
+
+    ``task`` is the one of its recorded corrections and ``model`` the name it is registered or shipped under. ``recipe``
+    is a TOML file; without one, the champion's own counts. ``changes`` are overrides of it for a challenger that starts
+    from the champion (``training.epochs=2``), ``rehearse`` how many of the recipe's rows of each label it sees again
+    (None: all). ``new`` corrections since the last turn make the next one worth it, ``seconds`` lie between two looks.
+    ``keep`` says which corrections are for this model, all unless given. ``refusal``: why it cannot be turned; then
+    nothing else matters.
+    """
+
+    name: str
+    task: str
+    model: str
+    recipe: Path | None = None
+    changes: Sequence[str] = ()
+    rehearse: int | None = None
+    new: int = 20
+    seconds: float = 86_400
+    keep: Callable[[Any], bool] | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class Process:
     """Something else ``headwater up`` keeps running for a vertical, such as a local feed server.
 
@@ -65,6 +89,7 @@ class Vertical:
     before anything serves: it makes what is missing (reads the shipped knowledge in, say), tells ``report`` one line
     for each step that takes time, and does nothing when all is there. ``processes``: what else must run.
     ``queues(engine, now)`` tells what waits, from the vertical's own tables, which are there when it is asked.
+    ``wheels`` returns the models that corrections improve; the worker turns them.
     ``imports`` returns what ``headwater import FORMAT PATH`` calls with the path, by format; each tells plain values.
     """
 
@@ -80,6 +105,7 @@ class Vertical:
     processes: Callable[[], Sequence[Process]] | None = None
     imports: Callable[[], Mapping[str, Callable[[Path], dict[str, Any]]]] | None = None
     queues: Callable[[Any, datetime], Sequence[Queue]] | None = None
+    wheels: Callable[[], Sequence[Wheel]] | None = None
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from core.vertical import Job, Process, Queue, Vertical
+from core.vertical import Job, Process, Queue, Vertical, Wheel
 
 
 def _commands() -> Any:
@@ -44,11 +44,16 @@ def _tables() -> Any:
     return metadata
 
 
-
 def _queues(engine: Any, now: datetime) -> Sequence[Queue]:
     from verticals.finance.waiting import queues
 
     return queues(engine, now)
+
+
+def _wheels() -> Sequence[Wheel]:
+    from verticals.finance.wheel import wheels
+
+    return wheels()
 
 
 vertical = Vertical(
@@ -63,4 +68,5 @@ vertical = Vertical(
     prepare=_prepare,
     processes=_processes,
     queues=_queues,
+    wheels=_wheels,
 )

@@ -1,9 +1,9 @@
 """Recommend: a recommender that understands items by their text and ranks them by behaviour."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.vertical import Vertical
+from core.vertical import Vertical, Wheel
 
 
 def _commands() -> Any:
@@ -36,6 +36,12 @@ def _prepare(report: Callable[[str], None]) -> None:
     prepare(report)
 
 
+def _wheels() -> Sequence[Wheel]:
+    from verticals.recommend.wheel import wheels
+
+    return wheels()
+
+
 vertical = Vertical(
     name="recommend",
     summary="scores candidates for a user by text and behaviour, with reasons",
@@ -46,4 +52,5 @@ vertical = Vertical(
     port=8503,
     prepare=_prepare,
     imports=_imports,
+    wheels=_wheels,
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from core.vertical import Job, Queue, Vertical
+from core.vertical import Job, Queue, Vertical, Wheel
 
 
 def _commands() -> Any:
@@ -44,7 +44,6 @@ def _prepare(report: Callable[[str], None]) -> None:
     prepare(report)
 
 
-
 def _queues(engine: Any, now: datetime) -> Sequence[Queue]:
     from sqlalchemy import func, select
 
@@ -54,6 +53,12 @@ def _queues(engine: Any, now: datetime) -> Sequence[Queue]:
     with engine.connect() as connection:
         waiting, oldest = connection.execute(wanted).one()
     return [Queue("proposals to review", waiting, oldest)]
+
+
+def _wheels() -> Sequence[Wheel]:
+    from verticals.support.wheel import wheels
+
+    return wheels()
 
 
 vertical = Vertical(
@@ -67,4 +72,5 @@ vertical = Vertical(
     port=8501,
     prepare=_prepare,
     queues=_queues,
+    wheels=_wheels,
 )
