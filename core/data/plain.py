@@ -110,7 +110,7 @@ class _BadRow(InputError):
 def _sniff(header: str, wanted: Sequence[str]) -> str:
     cells = {delimiter: _header_cells(header, delimiter) for delimiter in _DELIMITERS}
     for delimiter in _DELIMITERS:
-        if set(wanted) <= set(cells[delimiter]):
+        if wanted and set(wanted) <= set(cells[delimiter]):
             return delimiter
     return max(_DELIMITERS, key=lambda delimiter: len(cells[delimiter]))  # the first, a comma, wins ties
 

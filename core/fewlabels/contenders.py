@@ -105,7 +105,19 @@ def _tfidf(recipe: Recipe, data: Dataset, test: pd.DataFrame) -> Answer:
     return Answer(probabilities(texts), seconds, weights, weights * 8 / 2**20, _latency(probabilities, texts))
 
 
-def _tuned(method: str, training: dict[str, Any], options: dict[str, Any] | None = None) -> Any:
+def tuned_recipe(name: str, recipe: Recipe) -> Recipe:
+    """The recipe a tuned way of that name trains by, for one's own run of it. Raises InputError for other ways."""
+    if name not in TUNED:
+        raise InputError(f"{name} tunes nothing; choose from {', '.join(TUNED)}.")
+    method, training, options = TUNED[name]
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    values |= {"method": method, "options": {**values["options"], **options}}
+    values["training"] |= {"keep": "last", **training}
+    values.pop("start_from", None)
+    return Recipe.parse(values)
+
+
+def _tuned(name: str) -> Any:
     def run(recipe: Recipe, data: Dataset, test: pd.DataFrame) -> Answer:
         from core.evaluation import calibration
         from core.evaluation.judge import Model, judge
@@ -113,14 +125,7 @@ def _tuned(method: str, training: dict[str, Any], options: dict[str, Any] | None
         from core.tuning.predict import class_logits
         from core.tuning.run import fit
 
-        values = {"method": method, "start_from": None}
-        chosen = recipe.model_copy(
-            update={
-                **values,
-                "options": recipe.options.model_copy(update=options or {}),
-                "training": recipe.training.model_copy(update={"keep": "last", **training}),
-            }
-        )
+        chosen = tuned_recipe(name, recipe)
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             fitted = fit(chosen, data, Path(folder) / "work")
@@ -143,20 +148,33 @@ def _tuned(method: str, training: dict[str, Any], options: dict[str, Any] | None
     return run
 
 
-_FEW = {"objective": "contrastive", "epochs": 6.0, "learning_rate": 2e-4, "batch_size": 32}
+# Name -> method, [training] and [options] of its recipe.
+TUNED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "head": ("head", {"epochs": 1.0}, {}),
+    "top-layers": ("top-layers", {"epochs": 5.0, "learning_rate": 3e-4}, {"layers": 2}),
+    "few-shot": (
+        "top-layers",
+        {"objective": "contrastive", "epochs": 6.0, "learning_rate": 2e-4, "batch_size": 32},
+        {"layers": 2},
+    ),
+    "prompt": ("prompt", {"epochs": 10.0, "learning_rate": 1e-2}, {}),
+    "prefix": ("prefix", {"epochs": 10.0, "learning_rate": 5e-3}, {}),
+    "lora": ("lora", {"epochs": 8.0, "learning_rate": 5e-4}, {}),
+    "full": ("full", {"epochs": 6.0, "learning_rate": 1.5e-4}, {}),
+}
 WAYS: dict[str, Way] = {
     way.name: way
     for way in (
         Way("zero-shot", _zero_shot, 0.0, needs_labels=False),
         Way("tf-idf", _tfidf, 0.02),
         Way("nearest", _nearest, 0.1),
-        Way("head", _tuned("head", {"epochs": 1.0}), 0.1),
-        Way("top-layers", _tuned("top-layers", {"epochs": 5.0, "learning_rate": 3e-4}, {"layers": 2}), 0.6),
-        Way("few-shot", _tuned("top-layers", _FEW, {"layers": 2}), 0.8),
-        Way("prompt", _tuned("prompt", {"epochs": 10.0, "learning_rate": 1e-2}), 4.0),
-        Way("prefix", _tuned("prefix", {"epochs": 10.0, "learning_rate": 5e-3}), 4.0),
-        Way("lora", _tuned("lora", {"epochs": 8.0, "learning_rate": 5e-4}), 3.0),
-        Way("full", _tuned("full", {"epochs": 6.0, "learning_rate": 1.5e-4}), 3.5),
+        Way("head", _tuned("head"), 0.1),
+        Way("top-layers", _tuned("top-layers"), 0.6),
+        Way("few-shot", _tuned("few-shot"), 0.8),
+        Way("prompt", _tuned("prompt"), 4.0),
+        Way("prefix", _tuned("prefix"), 4.0),
+        Way("lora", _tuned("lora"), 3.0),
+        Way("full", _tuned("full"), 3.5),
     )
 }
 """Cheapest first."""

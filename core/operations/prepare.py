@@ -3,6 +3,7 @@
 Its progress goes to stdout, a line a step. Exit codes as those of ``headwater``.
 """
 
+import os
 import sys
 
 from core.errors import InputError
@@ -23,4 +24,5 @@ def prepare(name: str) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # what already serves, above all the worker with the first news, goes first
     sys.exit(prepare(sys.argv[1]))
