@@ -26,6 +26,8 @@ _LATER = {
     "explain": "core.cli_labels",
     "flywheel": "core.cli_flywheel",
     "labels": "core.cli_labels",
+    "models": "core.cli_models",
+    "predict": "core.cli_predict",
     "status": "core.cli_operations",
     "up": "core.cli_operations",
     "users": "core.cli_users",
@@ -125,66 +127,6 @@ def evaluate(model: str, data: Path, format: str, text: str | None, label: str |
 
 
 @headwater.command()
-@click.argument("model")
-@click.argument("texts", nargs=-1, metavar="[TEXT]…")
-@click.option("--file", "path", type=click.Path(path_type=Path), help="Predict for every row of a file.")
-@click.option("--format", default="auto", show_default=True, help="Format of --file.")
-@click.option("--text", help="Column with the text (ranking: the query).")
-@click.option("--pair", help="Column with the second text (ranking: the document).")
-@click.option("--out", type=click.Path(path_type=Path), help="Where the rows of --file go, predictions added.")
-@click.option("--candidates", type=click.Path(path_type=Path), help="Matching: a text file, one answer a line.")
-@click.option("--engine", default="auto", show_default=True, help="auto, torch, onnx, onnx-int8 or openvino.")
-@click.option(
-    "--long-texts",
-    type=click.Choice(["head", "windows"]),
-    default="head",
-    show_default=True,
-    help="Of a text longer than the model reads: its beginning, or all of it in windows.",
-)
-@as_json
-def predict(
-    model: str,
-    texts: tuple[str, ...],
-    path: Path | None,
-    format: str,
-    text: str | None,
-    pair: str | None,
-    out: Path | None,
-    candidates: Path | None,
-    engine: str,
-    long_texts: Any,
-    as_json: bool,
-) -> None:
-    """Predict with MODEL (a folder, name or name@alias) for TEXTs or a file."""
-    from core.serving.files import best_candidates, predict_file, predict_rows
-    from core.serving.predictor import load_predictor
-
-    if (path is None) == (not texts):
-        raise InputError("give texts to predict for, or --file with --out.")
-    if path is not None and out is None:
-        raise InputError("--file needs --out: the file that gets the rows with their predictions.")
-    if any(not t.strip() for t in texts):
-        raise InputError("a text is blank; there is nothing to predict from.")
-    predictor = load_predictor(model, engine=engine, long_texts=long_texts)
-    if path is not None and out is not None:
-        rows = predict_file(predictor, path, out, text, pair, format)
-        emit({"rows": rows, "out": str(out)}, as_json, lambda r: f"{r['rows']} rows written to {r['out']}")
-        return
-    if predictor.recipe.task == "classification":
-        found = [{"text": t, **p.to_dict()} for t, p in zip(texts, predictor.predict(texts), strict=True)]
-    elif predictor.recipe.task == "matching" and candidates is not None:
-        ranked = best_candidates(predictor, texts, _lines(candidates), k=3)
-        found = [
-            {"text": t, "label": r[0][0], "probability": r[0][1], "ranked": r}
-            for t, r in zip(texts, ranked, strict=True)
-        ]
-    else:
-        rows_of = predict_rows(predictor, texts)
-        found = [{"text": t, "label": a, "probability": p} for t, (a, p) in zip(texts, rows_of, strict=True)]
-    emit(found, as_json, cli_text.predictions)
-
-
-@headwater.command()
 @click.argument("recipe")
 @click.option(
     "--trials",
@@ -217,99 +159,6 @@ def backbones(as_json: bool) -> None:
     from core.models.sources import describe
 
     emit(describe(), as_json, cli_text.backbones)
-
-
-@headwater.group()
-def models() -> None:
-    """Registered models: list, show, promote, roll back, export."""
-
-
-@models.command("list")
-@as_json
-def models_list(as_json: bool) -> None:
-    """List every registered model with its versions and aliases."""
-    emit([m.to_dict() for m in _registry().list()], as_json, cli_text.models)
-
-
-@models.command("show")
-@click.argument("model")
-@as_json
-def models_show(model: str, as_json: bool) -> None:
-    """Show one version (NAME, NAME@ALIAS or NAME:VERSION)."""
-    emit(_registry().show(model).to_dict(), as_json, cli_text.fields)
-
-
-@models.command("promote")
-@click.argument("name")
-@click.argument("version", type=int)
-@click.option("--alias", default="production", show_default=True)
-@as_json
-def models_promote(name: str, version: int, alias: str, as_json: bool) -> None:
-    """Let ALIAS of NAME point to VERSION; production's old version becomes 'previous'."""
-    emit(_registry().promote(name, version, alias).to_dict(), as_json, cli_text.fields)
-
-
-@models.command("rollback")
-@click.argument("name")
-@as_json
-def models_rollback(name: str, as_json: bool) -> None:
-    """Let production of NAME point to the version it had before."""
-    emit(_registry().rollback(name).to_dict(), as_json, cli_text.fields)
-
-
-@models.command("export")
-@click.argument("model")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(["onnx", "onnx-int8", "openvino"]), help="Enclose a faster engine, too.")
-@click.option("--data", type=click.Path(path_type=Path), help="onnx-int8: validation rows that show what it costs.")
-@click.option("--format", default="auto", show_default=True, help="Format of --data.")
-@click.option("--text", help="Column with the text; the recipe's unless given.")
-@click.option("--label", help="Column with the label; the recipe's unless given.")
-@as_json
-def models_export(
-    model: str,
-    folder: Path,
-    engine: str | None,
-    data: Path | None,
-    format: str,
-    text: str | None,
-    label: str | None,
-    as_json: bool,
-) -> None:
-    """Write MODEL to FOLDER, adapters merged, in the Hugging Face layout (backbone, tokenizer, head).
-
-    With --engine the folder also holds an export that predictions then use: ONNX Runtime in float32, or in 8 bits
-    when that keeps the model's metric within 0.4 points on the rows of --data.
-    """
-    from core.serving.export import export, exported
-
-    if engine == "onnx-int8" and data is None:
-        raise InputError("--engine onnx-int8 needs --data: labelled rows that show whether 8 bits keep the metric.")
-    rows = None
-    if data is not None:
-        from core.serving.encoder import find_network
-        from core.serving.gate_rows import read_gate
-
-        rows = read_gate(find_network(model), data, format, text, label)
-    result = exported(export(model, folder, engine, rows), engine)
-    emit(
-        result, as_json, lambda r: f"written to {r['folder']}" + (f"\n{cli_text.fields(r['engine'])}" if engine else "")
-    )
-
-
-def _registry() -> Any:
-    from core.serving.registry import Registry
-    from core.settings import get_settings
-
-    return Registry(get_settings())
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error}).") from None
-    return [line for line in found if line]
 
 
 @contextlib.contextmanager
