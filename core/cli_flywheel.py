@@ -33,7 +33,9 @@ def run(wheel: str, as_json: bool) -> None:
 
 
 @flywheel.command()
-@click.option("--turns", "shown", default=5, show_default=True, help="How many past turns of each.")
+@click.option(
+    "--turns", "shown", default=5, type=click.IntRange(0), show_default=True, help="How many past turns of each."
+)
 @as_json
 def status(shown: int, as_json: bool) -> None:
     """List the wheels: new corrections, what keeps one from turning, and past turns."""
@@ -47,8 +49,9 @@ def status(shown: int, as_json: bool) -> None:
     engine, settings, rows = open_database(MetaData()), get_settings(), []
     for name, (vertical, wheel) in installed_wheels().items():
         past = Turns(settings, name).all()
-        found = readiness(engine, vertical, wheel, settings, past[-1] if past else None)
-        rows.append({**found.to_dict(), "turns": [turn.to_dict() for turn in past[-shown:]] if shown else []})
+        found = readiness(engine, vertical, wheel, settings, past[-1] if past else None, thorough=True)
+        turns = [turn.to_dict() for turn in past[-shown:]] if shown else []
+        rows.append({**found.to_dict(), "refused": bool(wheel.refusal), "turns": turns})
     emit(rows, as_json, _status)
 
 
@@ -107,8 +110,9 @@ def _gain(figures: dict[str, Any]) -> list[str]:
 def _status(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
-        state = "ready" if row["ready"] else row["reason"]
-        lines.append(f"{row['wheel']:<20} {row['model']:<20} {row['new']} new of {row['known']} corrections: {state}")
+        state = "ready." if row["ready"] else row["reason"]
+        counts = "not turned" if row["refused"] else f"{row['new']} new of {row['known']} corrections"
+        lines.append(f"{row['wheel']:<20} {row['model']:<20} {counts}: {state}")
         lines += ["  " + line for turn in row["turns"] for line in _turn(turn).splitlines()]
     return "\n".join(lines) or "no installed application has a wheel."
 

@@ -24,6 +24,7 @@ from core.api.pool import Pool
 from core.api.texts import clean
 from core.api.traced import Traced
 from core.errors import InputError
+from core.operations.shadow import Shadow, read_settings, registered_challenger
 from core.operations.status import status
 from core.operations.tracing import Tracing
 from core.settings import Settings, get_settings
@@ -48,6 +49,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await pool.close()
+        await asyncio.to_thread(app.state.shadow.close)
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
 
@@ -57,6 +59,7 @@ def create_app(
     app.state.settings = settings
     app.state.verticals = None if verticals is None else {one.name: lambda one=one: one for one in verticals}
     app.state.pool, app.state.metrics = pool, Metrics(pool.states, lambda: _figures(app))
+    app.state.shadow = Shadow(registered_challenger(settings), settings.var / "shadow", read_settings())
     app.state.applications = {}
     problems.install(app)
     app.include_router(health.router)

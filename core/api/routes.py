@@ -30,7 +30,7 @@ async def models(pool: PoolOf) -> Any:
 
 
 @router.post("/predict", response_model=PredictResponse, summary="Label texts", responses=documented(404))
-async def predict(wanted: PredictRequest, pool: PoolOf) -> Any:
+async def predict(wanted: PredictRequest, pool: PoolOf, request: Request) -> Any:
     """Labels with calibrated probabilities, relevance of pairs, or replies, by the model's task.
 
     Texts of many callers are computed together. The first request for a model waits until it is loaded.
@@ -39,6 +39,8 @@ async def predict(wanted: PredictRequest, pool: PoolOf) -> Any:
     items = [text if isinstance(text, str) else (text[0], text[1]) for text in wanted.texts]
     served.check(items)
     found: list[Prediction] = await served.ask(items)
+    if served.task == "classification" and wanted.model == served.source.name:  # the one in use, not a version by name
+        request.app.state.shadow.offer(served.source.name, served.source.version, items, found)
     return {"model": _used(served), "predictions": [_prediction(p, wanted.top, served.task) for p in found]}
 
 

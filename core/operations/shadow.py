@@ -1,7 +1,7 @@
 """A challenger answers a sample of the live texts beside the model in use; nobody gets its answers, they are compared.
 
 The caller only puts a text into a bounded queue; when it is full, the text is left out. One thread scores, at most so
-many texts a second, and writes sums: no text is kept. Texts longer than a request may be are never offered.
+many texts a second, and writes sums: no text is kept, so none needs redaction.
 
 >>> shadow = Shadow(challenger_of, settings.var / "shadow", ShadowSettings(sample=0.1))
 >>> shadow.offer("finance-topics", 1, texts, predictions)
@@ -19,9 +19,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from filelock import FileLock
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.errors import InputError
 from core.operations.lease import utc_now
 
 _log = logging.getLogger("headwater.shadow")
@@ -40,6 +42,15 @@ class ShadowSettings(BaseSettings):
     batch: int = Field(default=16, ge=1, description="Texts scored at once.")
     fresh_s: float = Field(default=60, ge=0, description="How soon another challenger is noticed.")
     seed: int = 0
+
+
+def read_settings() -> ShadowSettings:
+    """The settings of the environment. Raises InputError naming the variable that is wrong."""
+    try:
+        return ShadowSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"HEADWATER_SHADOW_{first['loc'][0]}".upper() + f": {first['msg']}.") from None
 
 
 @dataclass(frozen=True)
@@ -207,11 +218,14 @@ class Shadow:
         took = time.perf_counter() - began
         with self._lock:
             dropped = self._dropped.pop(model, 0)
-        known = _read(self._folder / f"{model}.json")
-        if known is None or (known.champion, known.challenger) != (champion, challenger.version):
-            known = Summary(champion, challenger.version)
         pairs = [(old, new) for (_, _, _, old), new in zip(batch, answers, strict=True)]
-        _write(self._folder / f"{model}.json", known.plus(pairs, took, dropped, self._clock()))
+        path = self._folder / f"{model}.json"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / ".lock", is_singleton=False):  # several API processes add to one sum
+            known = _read(path)
+            if known is None or (known.champion, known.challenger) != (champion, challenger.version):
+                known = Summary(champion, challenger.version)
+            _write(path, known.plus(pairs, took, dropped, self._clock()))
 
     def _challenger(self, model: str, champion: int | None) -> Challenger | None:
         known = self._known.get((model, champion))
@@ -228,7 +242,6 @@ def registered_challenger(settings: Any) -> Callable[[str, int | None], Challeng
     loaded: dict[tuple[str, int], Any] = {}
 
     def find(model: str, champion: int | None) -> Challenger | None:
-        from core.errors import InputError
         from core.operations.wheels import registry_exists
         from core.serving.predictor import load_predictor
         from core.serving.registry import Registry
@@ -267,7 +280,6 @@ def _read(path: Path) -> Summary | None:
 
 
 def _write(path: Path, summary: Summary) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(json.dumps(asdict(summary)), encoding="utf-8")
     beside.replace(path)

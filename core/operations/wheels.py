@@ -75,8 +75,10 @@ def usable(engine: Engine, vertical: str, wheel: Wheel) -> list[Correction]:
     return found if wheel.keep is None else [one for one in found if wheel.keep(one)]
 
 
-def readiness(engine: Engine, vertical: str, wheel: Wheel, settings: Settings, last: Turn | None = None) -> Readiness:
-    """What speaks against a turn now; the cheapest questions come first."""
+def readiness(
+    engine: Engine, vertical: str, wheel: Wheel, settings: Settings, last: Turn | None = None, thorough: bool = False
+) -> Readiness:
+    """What speaks against a turn now: the first thing found, the cheapest question first; ``thorough``: everything."""
     name = full_name(vertical, wheel)
     if wheel.refusal:
         return Readiness(name, wheel.model, 0, 0, wheel.new, wheel.refusal)
@@ -86,14 +88,16 @@ def readiness(engine: Engine, vertical: str, wheel: Wheel, settings: Settings, l
     found = Readiness(name, wheel.model, len(known), new, wheel.new, "")
     if last is not None and last.outcome == "judged":
         return found  # was cut off between the gate and the promotion
+    reasons = []
     if new < wheel.new:
         since = "" if last is None else " since the last turn"
-        return replace(found, reason=f"{new} new corrections{since} are too few; {wheel.new} are needed.")
-    try:
-        base_recipe(wheel, settings, Turns(settings, name))
-    except InputError as error:
-        return replace(found, reason=str(error))
-    return found
+        reasons.append(f"{new} new corrections{since} are too few; {wheel.new} are needed.")
+    if thorough or not reasons:
+        try:
+            base_recipe(wheel, settings, Turns(settings, name))
+        except InputError as error:
+            reasons.append(str(error))
+    return replace(found, reason=" ".join(reasons))
 
 
 def base_recipe(wheel: Wheel, settings: Settings, turns: Turns) -> "Recipe":

@@ -314,22 +314,13 @@ def clause_at(document: str, position: int) -> str:
 
 
 def open_model(reference: str | Path, engine: str) -> Any:
-    """A tuned model on the given engine: of one's own under that name, else the shipped one.
+    """A tuned model on the given engine: of one's own under that name, else the shipped one; a promoted one takes over.
 
-    Where nothing can have been registered the registry is not asked: importing MLflow takes many seconds of the first
-    minute. Raises InputError when there is no such model.
+    Raises InputError when there is no such model.
     """
-    from core.serving.predictor import load_predictor
-    from core.settings import PROJECT_ROOT, get_settings
+    from core.operations.following import follow
 
-    settings = get_settings()
-    shipped = PROJECT_ROOT / "data" / "adapters" / str(reference)
-    if settings.tracking_uri is None and not (settings.var / "mlflow.db").exists():
-        if (shipped / "recipe.toml").is_file():
-            return load_predictor(shipped, engine=engine)
-        if not Path(reference).exists():
-            raise InputError(f"there is no model {str(reference)!r}, neither registered nor in data/adapters.")
-    return load_predictor(reference, engine=engine)
+    return follow(reference, engine)
 
 
 def _optional(reference: str | Path | None, engine: str) -> Any | None:

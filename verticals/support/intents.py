@@ -47,12 +47,13 @@ class Intents:
         """One guess a text, with its ``top`` intents ranked."""
         if not texts:
             return []
-        logits = np.asarray(self.model.logits(texts), dtype=np.float64) / self.model.temperature
+        model = getattr(self.model, "current", self.model)  # a promoted version must not come between the questions
+        logits = np.asarray(model.logits(texts), dtype=np.float64) / model.temperature
         probabilities = softmax(logits, axis=1)
         energies = -logsumexp(logits, axis=1)
-        return [self._guess(row, float(e), top) for row, e in zip(probabilities, energies, strict=True)]
+        return [self._guess(model.labels, row, float(e), top) for row, e in zip(probabilities, energies, strict=True)]
 
-    def _guess(self, row: np.ndarray, energy: float, top: int) -> IntentGuess:
+    def _guess(self, labels: Sequence[str], row: np.ndarray, energy: float, top: int) -> IntentGuess:
         best = np.argsort(-row, kind="stable")[:top]
-        ranked = tuple((self.model.labels[i], float(row[i])) for i in best)
+        ranked = tuple((labels[i], float(row[i])) for i in best)
         return IntentGuess(ranked[0][0], ranked[0][1], ranked, energy)

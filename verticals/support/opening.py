@@ -34,14 +34,14 @@ def open_bot(
     encoder: QueryEncoder | None = None,
 ) -> "Bot":
     """What ``Bot.open`` does; ``encoder`` is one that is open already."""
-    from core.serving.predictor import load_predictor
+    from core.operations.following import follow
     from verticals.support.generators import open_generator
     from verticals.support.rewrite import Rewriter
     from verticals.support.scope import Scope
     from verticals.support.templates import load_templates
 
     retrieval = Retrieval(settings.index, encoder or open_encoder(settings), _reranker(settings))
-    intents = Intents(load_predictor(settings.intents, engine=settings.engine)) if settings.intents else None
+    intents = Intents(follow(settings.intents, settings.engine)) if settings.intents else None
     scope = Scope.load(settings.scope)
     generator = open_generator(settings)
     return kind(
@@ -91,13 +91,13 @@ def prepare(report: Any = None, settings: SupportSettings | None = None) -> None
     The shipped knowledge is read again when it has changed, unless people have put their own into the index.
     ``report`` takes a line of progress.
     """
-    from core.serving.predictor import load_predictor
+    from core.operations.following import follow
 
     say = report if callable(report) else _log.info
     settings = settings or SupportSettings()
     encoder = open_encoder(settings)
     if settings.intents:
-        load_predictor(settings.intents, engine=settings.engine)
+        follow(settings.intents, settings.engine)
     if Versions(settings.index).current() is not None and _own(settings, encoder):
         say("support: the index holds documents of your own; the shipped knowledge is left out")
         return

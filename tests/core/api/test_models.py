@@ -232,3 +232,18 @@ def test_slow_loading_is_a_503_not_a_hang(make_client: MakeClient, monkeypatch: 
     while answer.status_code == 503:
         answer = client.post("/v1/embed", json={"model": "near", "texts": ["rain"]})
     assert answer.status_code == 200
+
+
+def test_a_challenger_answers_in_the_shadow(
+    make_client: MakeClient, models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.operations.shadow import Challenger, summaries
+
+    monkeypatch.setenv("HEADWATER_SHADOW_SAMPLE", "1")
+    client = make_client()
+    shadow = client.app.state.shadow  # type: ignore[attr-defined]
+    shadow._challenger_of = lambda model, champion: Challenger(2, load_predictor(models_folder / "topics").predict)
+    assert client.post("/v1/predict", json={"model": "topics", "texts": TEXTS}).status_code == 200
+    shadow.settle()
+    found = summaries(get_settings().var / "shadow")["topics"]
+    assert (found.n, found.agreed, found.champion, found.challenger) == (3, 3, None, 2)

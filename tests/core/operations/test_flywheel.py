@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,10 @@ def test_a_missing_frozen_test_is_told(
     assert not found.ready and "the frozen test" in found.reason and "test.csv is missing" in found.reason
     assert (found.known, found.new) == (120, 120)
     assert turn(wheel, sqlite).reasons == (found.reason,)
+    many = replace(wheel, new=1000)
+    assert "missing" not in wheels.readiness(sqlite, "shop", many, get_settings()).reason
+    everything = wheels.readiness(sqlite, "shop", many, get_settings(), thorough=True).reason
+    assert "too few" in everything and "missing" in everything
 
 
 def test_a_second_turn_at_once_is_refused(wheel: Wheel, sqlite: Engine) -> None:

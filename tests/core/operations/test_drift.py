@@ -1,0 +1,118 @@
+"""Drift: none between halves of one thing, some between two things, and measures that keep their promises."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.errors import InputError
+from core.operations.drift import jensen_shannon, mmd, psi, read_texts, report
+
+COUNTS = arrays(np.float64, 6, elements=st.integers(0, 1000).map(float))
+
+
+@pytest.fixture
+def texts(make_rows: Callable[..., Any]) -> Callable[..., list[str]]:
+    """``texts(seed, *topics)``: made-up sentences on these topics, all unless given."""
+
+    def make(seed: int, *topics: str) -> list[str]:
+        rows = make_rows("classification", 60, seed=seed)
+        return [row["text"] for row in rows if not topics or row["label"] in topics]
+
+    return make
+
+
+def levels(found: Any) -> dict[str, str]:
+    return {measure.name: measure.level for measure in found.measures}
+
+
+def test_more_of_the_same_is_no_drift(texts: Callable[..., list[str]], tiny_model: Path) -> None:
+    from core.serving.predictor import load_predictor
+
+    found = report(texts(1), texts(2), load_predictor(tiny_model))
+    assert levels(found) == dict.fromkeys(("words", "length", "labels", "confidence"), "none")
+    assert found.level == "none" and found.verdict.startswith("no drift")
+    assert json.loads(json.dumps(found.to_dict()))["reference"] == 180
+
+
+def test_another_subject_is_drift_of_words_and_answers(texts: Callable[..., list[str]], tiny_model: Path) -> None:
+    from core.serving.predictor import load_predictor
+
+    found = report(texts(1, "money", "sport"), texts(2, "weather"), load_predictor(tiny_model))
+    assert found.level == "strong" and levels(found)["words"] == levels(found)["labels"] == "strong"
+    assert "strong drift of words" in found.verdict
+
+
+def test_longer_texts_are_drift_of_length_alone(texts: Callable[..., list[str]]) -> None:
+    longer = [f"{text} {text}" for text in texts(1)]
+    assert levels(report(texts(1), longer)) == {"words": "none", "length": "strong"}
+
+
+def test_vectors_show_another_meaning(texts: Callable[..., list[str]]) -> None:
+    draw = np.random.default_rng(0)
+
+    def encode(given: list[str]) -> np.ndarray:
+        weather = {"rain", "storm", "wind", "cloud", "sun", "snow", "frost", "heat", "fog", "flood"}
+        return draw.normal(size=(len(given), 4)) + [[2.0 * bool(weather & set(text.split()))] for text in given]
+
+    assert levels(report(texts(1), texts(2), encode=encode))["meaning"] == "none"
+    assert levels(report(texts(1), texts(2, "weather"), encode=encode))["meaning"] == "strong"
+
+
+def test_a_small_window_says_nothing() -> None:
+    with pytest.raises(InputError, match="the recent window has 2 texts"):
+        report(["text"] * 40, ["a", " ", "b"])
+
+
+def test_texts_without_any_word_and_chinese_ones_are_counted() -> None:
+    assert report(["!?"] * 40, ["…"] * 40).measures[0].value == 0
+    found = report(["银行 下调 利率"] * 40, ["球队 赢得 比赛"] * 40)
+    assert found.measures[0].value > 0.9 and found.measures[0].level == "strong"
+
+
+def test_the_command_compares_two_files(texts: Callable[..., list[str]], tmp_path: Path) -> None:
+    from core.cli_flywheel import flywheel
+
+    for name, found in (("a", texts(1)), ("b", texts(2, "weather"))):
+        lines = [json.dumps({"text": text}) for text in [*found, " "]]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert read_texts(tmp_path / "a.jsonl") == texts(1)
+    command = ["drift", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+    result = CliRunner().invoke(flywheel, command)
+    assert result.exit_code == 0, result.output
+
+
+@given(COUNTS, COUNTS)
+def test_divergences_are_symmetrical_and_zero_for_equals(a: np.ndarray, b: np.ndarray) -> None:
+    for divergence in (psi, jensen_shannon):
+        assert divergence(a, a) == pytest.approx(0, abs=1e-12)
+        assert divergence(a, b) == pytest.approx(float(divergence(b, a)), abs=1e-12)
+        assert divergence(a, b) >= 0
+    assert jensen_shannon(a, b) <= 1
+
+
+@given(st.integers(2, 8), st.integers(2, 8), st.integers(0, 100))
+def test_mmd_is_the_mean_over_pairs(n: int, m: int, seed: int) -> None:
+    points = np.random.default_rng(seed).normal(size=(n + m, 3))
+    kernel = points @ points.T
+    late = np.arange(n + m) >= n
+    x, y = kernel[:n, :n], kernel[n:, n:]
+    within = (x.sum() - np.trace(x)) / (n * (n - 1)) + (y.sum() - np.trace(y)) / (m * (m - 1))
+    assert mmd(kernel, late[None])[0] == pytest.approx(within - 2 * kernel[:n, n:].mean())
+
+
+def test_what_chance_alone_makes_is_called_drift_rarely() -> None:
+    draw = np.random.default_rng(1)
+    words = [f"w{i}" for i in range(50)]
+
+    def window() -> list[str]:
+        return [" ".join(draw.choice(words, size=draw.integers(3, 12))) for _ in range(40)]
+
+    assert sum(report(window(), window(), seed=i, resamples=200).level != "none" for i in range(30)) <= 2
