@@ -167,9 +167,11 @@ def _form(t: Texts, dashboard: str) -> None:
 def _provider(t: Texts) -> None:
     told = claims(st.user)
     if st.user.get("is_logged_in"):
-        key = "unverified" if told is None else "unknown"
+        known = None if told is None else _open().users.find(told.name)
+        key = "unverified" if told is None else "unknown" if known is None or known.disabled else "ended"
         st.error(t(f"common.sign_in.{key}", name=told.name if told else ""), icon=":material/block:")
-        st.button(t("common.sign_in.again"), on_click=st.logout, type="primary", width="stretch")
+        if st.button(t("common.sign_in.again"), type="primary", width="stretch"):
+            st.logout()
         return
     if st.button(t("common.sign_in.provider"), type="primary", icon=":material/login:", width="stretch"):
         if find_spec("authlib") is None:  # st.login needs it, and would show a traceback

@@ -18,6 +18,24 @@ from core.settings import PROJECT_ROOT
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOW = "no Chromium here; apt-get install chromium, then make test runs the browser tests, too"
 
+_SIMPLE = """
+import streamlit as st
+from dashboards.parts import sign_in
+from dashboards.parts.page import run
+
+def desk(t):
+    st.title("Inside")
+    st.caption(f"acting as {sign_in.actor()}")
+
+run("support", ":material/support_agent:", {"desk": desk}, role="agent")
+"""
+
+
+@pytest.fixture(scope="session")
+def simple_dashboard() -> str:
+    """The source of a dashboard with one page that says who is acting; for those with the role agent."""
+    return _SIMPLE
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -60,13 +78,16 @@ def serve_dashboard() -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="session")
 def serve_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """``serve_script(source, var, "0.0.0.0")`` serves a dashboard written for a test; its address on loopback."""
+    """``serve_script(source, var, "0.0.0.0")`` serves a dashboard written for a test; its address on loopback.
+
+    ``port`` is a free one unless given.
+    """
     running: list[subprocess.Popen[bytes]] = []
 
-    def serve(source: str, var: Path, listen: str, **environment: str) -> str:
+    def serve(source: str, var: Path, listen: str, port: int = 0, **environment: str) -> str:
         script = tmp_path_factory.mktemp("script") / "app.py"
         script.write_text(source, encoding="utf-8")
-        return _serve(running, script, var, listen, {"PYTHONPATH": str(PROJECT_ROOT), **environment})
+        return _serve(running, script, var, listen, {"PYTHONPATH": str(PROJECT_ROOT), **environment}, port)
 
     yield serve
     for process in running:
@@ -76,10 +97,15 @@ def serve_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 
 def _serve(
-    running: list[subprocess.Popen[bytes]], script: Path, var: Path, listen: str, environment: Mapping[str, str]
+    running: list[subprocess.Popen[bytes]],
+    script: Path,
+    var: Path,
+    listen: str,
+    environment: Mapping[str, str],
+    port: int = 0,
 ) -> str:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     options = {

@@ -18,17 +18,6 @@ from dashboards.parts.sign_in import claims
 
 PATIENCE = 60_000
 GOOD = "Kelp-forest 42 lantern"
-SIMPLE = """
-import streamlit as st
-from dashboards.parts import sign_in
-from dashboards.parts.page import run
-
-def desk(t):
-    st.title("Inside")
-    st.caption(f"acting as {sign_in.actor()}")
-
-run("support", ":material/support_agent:", {"desk": desk}, role="agent")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +35,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def address(place: Path, serve_script: Callable[..., str]) -> str:
+def address(place: Path, simple_dashboard: str, serve_script: Callable[..., str]) -> str:
     """A small dashboard on all networks, without any setting: sign-in is compulsory there."""
-    return serve_script(SIMPLE, place, "0.0.0.0")
+    return serve_script(simple_dashboard, place, "0.0.0.0")
 
 
 @pytest.fixture
@@ -190,6 +179,6 @@ def test_both_languages_have_every_text() -> None:
     from dashboards.parts.language import load
 
     source = Path(sign_in.__file__).read_text(encoding="utf-8")
-    used = set(re.findall(r'"common\.sign_in\.(\w+)"', source)) | {"unverified", "unknown"}
+    used = set(re.findall(r'"common\.sign_in\.(\w+)"', source)) | {"unverified", "unknown", "ended"}
     known = {key.removeprefix("common.sign_in.") for key in load("common") if key.startswith("common.sign_in.")}
     assert used == known
