@@ -46,7 +46,8 @@ class Wheel:
     ``task`` is the one of its recorded corrections and ``model`` the name it is registered or shipped under. ``recipe``
     is a TOML file; without one, the champion's own counts. ``changes`` are overrides of it for a challenger that starts
     from the champion (``training.epochs=2``), ``rehearse`` how many of the recipe's rows of each label it sees again
-    (None: all). ``new`` corrections since the last turn make the next one worth it, ``seconds`` lie between two looks.
+    (None: all). ``new`` corrections since the last turn make the next one worth it, which the worker begins no sooner
+    than ``seconds`` after it.
     ``keep`` says which corrections are for this model, all unless given. ``refusal``: why it cannot be turned; then
     nothing else matters.
     """

@@ -7,6 +7,7 @@ is served changes, and that step is one atomic move of an alias, so a turn may b
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from core.tuning.recipe import Recipe
 
 HELD_OUT = 5  # one corrected text of so many is for judging
+NEW_LABEL = 5  # so many texts make a label that the recipe does not know
 MOST_HELD = 2000  # the latest ones
 MOST_PARENTS = 4  # a challenger carries those it started from; after so many it starts from the backbone again
 
@@ -97,11 +99,11 @@ def _turn(
         return replace(begun, ended=clock(), reasons=("every corrected text is for judging; more are needed.",))
     registry = Registry(settings)
     champion = ensure_champion(wheel.model, registry)
-    rows = _write_rows(recipe, learnt, wheel.rehearse, turns.home)
+    rows, taught = _write_rows(recipe, learnt, wheel.rehearse, turns.home)
     tuned = tune(challenger_recipe(recipe, wheel, champion, rows), reuse=True, settings=settings)
     if tuned is None or tuned.version is None:
         raise InputError(f"{wheel.model}: the challenger was tuned elsewhere; turn the wheel in one process.")
-    begun = replace(begun, champion=champion.version, challenger=tuned.version)
+    begun = replace(begun, champion=champion.version, challenger=tuned.version, trained_on=taught)
     texts = _texts(recipe, held)
     decision = judge(load_predictor(_folder(champion)), load_predictor(tuned.path), texts, gate or FlywheelConfig())
     judged = replace(begun, reasons=decision.reasons, figures=decision.figures)
@@ -170,26 +172,29 @@ def _parents(folder: Path) -> int:
     return depth
 
 
-def _write_rows(recipe: "Recipe", learnt: Sequence[Correction], rehearse: int | None, home: Path) -> Path:
-    """Every row the challenger sees, each with where it came from; a file named by what is in it.
+def _write_rows(recipe: "Recipe", learnt: Sequence[Correction], rehearse: int | None, home: Path) -> tuple[Path, int]:
+    """Every row the challenger sees, each with where it came from, in a file; and how many of them are corrections.
 
     The recipe's own rows are there so that nothing is forgotten (rehearsal: Robins 1995). They give way to what people
-    said about the same text.
+    said about the same text. A label that is new waits until a few texts show what it means.
     """
     from core.data.splits import limit_per_class
 
     frame = _frame(recipe, "train")
+    known = set(frame["label"])
     said = {normalise(one.text) for one in learnt}
     frame = frame[[normalise(text) not in said for text in frame["text"]]].reset_index(drop=True)
     if rehearse is not None:
         frame = limit_per_class(frame, rehearse, recipe.training.seed)
+    counts = Counter(one.label for one in learnt)
+    taught = [one for one in learnt if one.label in known or counts[one.label] >= NEW_LABEL]
     rows: list[dict[str, Any]] = [
         {"text": one["text"], "label": one["label"], "from": f"{Path(one['file']).name}, row {one['row']}"}
         for one in frame[["text", "label", "file", "row"]].to_dict("records")
     ]
     rows += [
         {"text": one.text, "label": one.label, "from": one.source, "actor": one.actor, "time": one.time.isoformat()}
-        for one in learnt
+        for one in taught
     ]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path = home.resolve() / f"rows-{hashlib.sha256(text.encode()).hexdigest()[:12]}.jsonl"
@@ -199,7 +204,7 @@ def _write_rows(recipe: "Recipe", learnt: Sequence[Correction], rehearse: int | 
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
-    return path
+    return path, len(taught)
 
 
 def _frame(recipe: "Recipe", part: str) -> Any:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 
 from core.errors import InputError
 from core.operations.feedback import Correction, corrections, latest
+from core.operations.lease import utc_now
 from core.operations.turns import Turn, Turns
 from core.settings import PROJECT_ROOT, Settings, get_settings
 from core.vertical import Job, Vertical, Wheel
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SHIPPED = PROJECT_ROOT / "data" / "adapters"
 LEASH = Path(__file__).with_name("leash.py")
+LOOK_S = 3600.0  # between two looks of the worker whether a turn is due
 STOP_S = 10  # a turn that is asked to end may take so long; what it has not finished is done again
 
 
@@ -126,29 +129,49 @@ def base_recipe(wheel: Wheel, settings: Settings, turns: Turns) -> "Recipe":
     return Recipe.parse({**values, "name": wheel.model})
 
 
-def wheel_jobs(vertical: str, wheels: Sequence[Wheel]) -> list[Job]:
-    """One worker job for each wheel that can turn; each looks first, which is cheap, and turns in its own process."""
-    return [Job(f"flywheel-{one.name}", _job(vertical, one), one.seconds) for one in wheels if not one.refusal]
+def wheel_jobs(vertical: str, wheels: Sequence[Wheel], clock: Callable[[], datetime] = utc_now) -> list[Job]:
+    """One worker job for each wheel that can turn; each looks often, which is cheap, and turns in its own process.
+
+    At most one wheel is turned at a time: the worker has few threads, and the machine few cores.
+    """
+    return [
+        Job(f"flywheel-{one.name}", _job(vertical, one, clock), min(LOOK_S, one.seconds))
+        for one in wheels
+        if not one.refusal
+    ]
 
 
-def _job(vertical: str, wheel: Wheel) -> Callable[[], None]:
+def _job(vertical: str, wheel: Wheel, clock: Callable[[], datetime]) -> Callable[[], None]:
     def run() -> None:
+        from filelock import FileLock, Timeout
         from sqlalchemy import MetaData
 
         from core.operations.database import open_database
 
         settings = get_settings()
-        engine, name = open_database(MetaData(), settings), full_name(vertical, wheel)
+        name = full_name(vertical, wheel)
+        last = Turns(settings, name).last()
+        unfinished = last is not None and last.outcome == "judged"
+        if last is not None and not unfinished and (clock() - last.started).total_seconds() < wheel.seconds:
+            return
+        engine = open_database(MetaData(), settings)
         try:
-            if readiness(engine, vertical, wheel, settings, Turns(settings, name).last()).ready:
-                _turn_apart(name, settings)
+            if not readiness(engine, vertical, wheel, settings, last).ready:
+                return
         finally:
             engine.dispose()
+        lock = settings.var / "flywheel" / ".lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=0, is_singleton=False):
+                _turn_apart(name)
+        except Timeout:
+            return  # another wheel is turning; this one's turn comes with a later look
 
     return run
 
 
-def _turn_apart(name: str, settings: Settings) -> None:
+def _turn_apart(name: str) -> None:
     """A turn takes minutes and every core: in a process with a low priority that ends when this one does."""
     turning = [sys.executable, "-m", "core.operations.turning", name]
     command = [sys.executable, "-I", "-S", str(LEASH), str(STOP_S), *turning]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -174,8 +175,6 @@ def test_a_missing_frozen_test_is_told(
 
 
 def test_a_second_turn_at_once_is_refused(wheel: Wheel, sqlite: Engine) -> None:
-    from filelock import FileLock
-
     home = Turns(get_settings(), "shop.topic").home
     home.mkdir(parents=True)
     with FileLock(home / ".lock", is_singleton=False), pytest.raises(InputError, match="another process"):
@@ -196,26 +195,48 @@ def test_the_shipped_model_is_the_champion_where_nothing_was_promoted(
 
 
 def test_each_wheel_is_a_job_of_the_worker_that_looks_before_it_turns(
-    sqlite: Engine, monkeypatch: pytest.MonkeyPatch, wheel: Wheel, correct: Callable[..., None]
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch, wheel: Wheel, correct: Callable[..., None], clock: Any
 ) -> None:
     from core.operations.worker import installed_jobs
 
     refused = Wheel("taste", "taste", "none", refusal="it ranks.")
     shop = Vertical("shop", "sells", wheels=lambda: [wheel, refused])
-    jobs, _ = installed_jobs({"shop": lambda: shop})
-    assert list(jobs) == [("shop", "flywheel-topic")]
+    assert list(installed_jobs({"shop": lambda: shop})[0]) == [("shop", "flywheel-topic")]
     turned: list[str] = []
-    monkeypatch.setattr(wheels, "_turn_apart", lambda name, settings: turned.append(name))
-    jobs["shop", "flywheel-topic"].run()
+    monkeypatch.setattr(wheels, "_turn_apart", turned.append)
+    (job,) = wheels.wheel_jobs("shop", [wheel, refused], clock)
+    job.run()
     assert turned == []
     correct()
-    jobs["shop", "flywheel-topic"].run()
+    job.run()
     assert turned == ["shop.topic"]
+    Turns(get_settings(), "shop.topic").keep(Turn("shop.topic", NAME, 1, "refused", clock()))
+    clock.pass_(wheel.seconds - 1)
+    job.run()
+    assert turned == ["shop.topic"]  # a day has not gone by
+    clock.pass_(1)
+    with FileLock(get_settings().var / "flywheel" / ".lock", is_singleton=False):
+        job.run()
+    assert turned == ["shop.topic"]  # another one is turning
+    job.run()
+    assert turned == ["shop.topic"] * 2
+
+
+def test_a_new_label_waits_until_a_few_texts_show_it(recipe: Callable[..., Any], tmp_path: Path) -> None:
+    def act(n: int, label: str) -> Correction:
+        values = {"vertical": "shop", "task": "topic", "actor": "mei", "time": NOW}
+        return Correction(text=f"the rain {label} {n}", label=label, source=f"{label}-{n}", **values)
+
+    known = [act(0, "money"), *(act(n, "food") for n in range(5))]
+    path, taught = flywheel._write_rows(recipe(1), [*known, *(act(n, "art") for n in range(4))], 2, tmp_path)
+    rows = [json.loads(line) for line in path.open()]
+    assert [row["from"] for row in rows if "actor" in row] == [one.source for one in known]
+    assert taught == 6 and len(rows) == 3 * 2 + 6
 
 
 def test_a_turn_apart_says_why_it_failed(private_var: Path) -> None:
     with pytest.raises(InputError, match=r"no wheel 'shop\.none'"):
-        wheels._turn_apart("shop.none", get_settings())
+        wheels._turn_apart("shop.none")
 
 
 @given(st.text(max_size=40))
