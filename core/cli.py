@@ -20,6 +20,7 @@ from core.errors import InputError
 _LATER = {
     "api": "core.cli_serve",
     "audit": "core.cli_users",
+    "bulk": "core.cli_bulk",
     "import": "core.cli_import",
     "keys": "core.cli_serve",
     "compare": "core.cli_labels",

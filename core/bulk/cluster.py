@@ -1,0 +1,85 @@
+"""Shards over a Ray cluster: Ray Data with a pool of actors that each hold the model.
+
+Only shard numbers and receipts travel through Ray. Actors read the input and write their shards themselves, so both
+must be on storage that every machine sees under the same path, and the product must be installed on each.
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.bulk.job import Receipt
+from core.errors import MissingExtra
+
+
+def require_ray() -> None:
+    """Raise MissingExtra unless Ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtra("bulk --engine ray", "pip install 'headwater[ray]'")
+
+
+def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Receipt]:
+    """Receipts as the shards are finished, by the cluster at RAY_ADDRESS or a Ray of our own on this machine."""
+    require_ray()
+    if not numbers:
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    from core.bulk.local import threads_each
+
+    workers = min(workers, len(numbers))
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, workers)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = False
+        tasks = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        threads = None if os.environ.get("RAY_ADDRESS") else threads_each(workers)
+        receipts = tasks.map_batches(
+            _Actor,
+            fn_constructor_args=(str(folder.resolve()), threads),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        for row in receipts.iter_rows():
+            yield Receipt(int(row["number"]), int(row["rows"]), int(row["errors"]), float(row["seconds"]))
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, workers: int) -> None:
+    import logging
+
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)  # it reads the address itself
+        return
+    # One CPU more than actors: Ray Data's own tasks need one, too.
+    ray.init(address="local", num_cpus=max(os.cpu_count() or 1, workers + 1), include_dashboard=False, **quiet)
+
+
+class _Actor:
+    """Holds one worker; Ray Data calls it with batches of one shard number."""
+
+    def __init__(self, folder: str, threads: int | None) -> None:
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from core.bulk.work import Worker
+        from core.serving.threads import use_available_cpus
+
+        use_available_cpus()
+        self.worker = Worker(Path(folder))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        done = [self.worker.run(int(number)) for number in batch["number"]]
+        names = ("number", "rows", "errors", "seconds")
+        return {name: [getattr(receipt, name) for receipt in done] for name in names}
