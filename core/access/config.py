@@ -21,6 +21,9 @@ class AccessSettings(BaseSettings):
     wrong_passwords: int = Field(default=5, ge=1, description="For one name within the window; then it must wait.")
     wrong_from_address: int = Field(default=30, ge=1, description="From one address within the window, any names.")
     window_minutes: float = Field(default=15, gt=0, description="How long a wrong password counts.")
+    look_s: float = Field(
+        default=30, gt=0, description="An open page that nobody touches notices so soon that its session has ended."
+    )
 
     @property
     def session(self) -> timedelta:

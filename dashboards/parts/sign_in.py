@@ -22,7 +22,6 @@ from core.settings import get_settings
 from dashboards.parts.language import Texts
 
 COOKIE = "headwater_session"
-LOOK_S = 30.0  # a page that only refreshes itself is closed so soon after its session's end
 _TOKEN = "sign_in.token"
 
 
@@ -78,7 +77,8 @@ def sidebar(t: Texts) -> None:
     if st.button(t("common.sign_in.out"), icon=":material/logout:", type="tertiary", key="sign-out"):
         _sign_out()
 
-    @st.fragment(run_every=LOOK_S)
+    # A page that only refreshes itself does not come by here again.
+    @st.fragment(run_every=AccessSettings().look_s)
     def watch() -> None:
         if _session("") is None:
             st.rerun()

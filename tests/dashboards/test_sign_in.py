@@ -36,8 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(place: Path, simple_dashboard: str, serve_script: Callable[..., str]) -> str:
-    """A small dashboard on all networks, without any setting: sign-in is compulsory there."""
-    return serve_script(simple_dashboard, place, "0.0.0.0")
+    """A small dashboard on all networks, without asking for it: sign-in is compulsory there."""
+    return serve_script(simple_dashboard, place, "0.0.0.0", HEADWATER_ACCESS_LOOK_S="1")
 
 
 @pytest.fixture
