@@ -54,9 +54,9 @@ def let_in(t: Texts, dashboard: str, role: str | None) -> bool:
 
 def draw(t: Texts, dashboard: str, role: str | None) -> None:
     """Instead of a page: the form, the provider's button, or that this account may not see it."""
-    _, middle, _ = st.columns([1, 1.2, 1])
+    _, middle, _ = st.columns([1, 2, 1])
     with middle:
-        st.title(t(f"{dashboard}.title"), anchor=False)
+        st.header(t(f"{dashboard}.title"), anchor=False)
         found = _session(dashboard)
         if found is not None:
             st.error(t("common.sign_in.not_yours", name=found.user.name, role=role or ""), icon=":material/block:")

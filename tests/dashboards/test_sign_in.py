@@ -68,6 +68,7 @@ def enter(page: Any, address: str, name: str, password: str) -> None:
 def test_in_again_after_a_reload_and_out(page: Any, address: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page.goto(address)
     page.get_by_role("button", name="Sign in").wait_for()
+    page.get_by_label("Name").wait_for()
     assert page.get_by_text("Inside").count() == 0
     look(page, "form")
     enter(page, address, "mei", "wrong")
@@ -117,6 +118,7 @@ def test_a_session_that_ends_closes_the_page(
 def test_the_form_in_chinese(page: Any, address: str) -> None:
     page.goto(f"{address}/?lang=zh")
     page.get_by_role("button", name="登录").wait_for()
+    page.get_by_label("密码", exact=True).wait_for()
     look(page, "zh")
 
 
