@@ -45,10 +45,15 @@ def correct(sqlite: Engine, make_rows: Callable[..., Any]) -> Callable[..., None
 
 @pytest.fixture
 def recipe(tracked_var: Path, tmp_path: Path, make_recipe: Any, make_rows: Any, write_csv: Any) -> Callable[..., Any]:
-    """A recipe with ``epochs`` and a frozen test of its own."""
+    """A recipe with a frozen test of its own; with few epochs from a random head, the model is bad."""
     test = write_csv(tmp_path / "test.csv", make_rows("classification", 30, seed=5))
     data = {"test": {"path": str(test)}}
-    return lambda epochs: make_recipe("full", data=data, training={"epochs": epochs, "learning_rate": 5e-3})
+
+    def make(epochs: float, head_start: str = "probe") -> Any:
+        training = {"epochs": epochs, "learning_rate": 5e-3, "head_start": head_start}
+        return make_recipe("full", data=data, training=training)
+
+    return make
 
 
 @pytest.fixture
@@ -74,10 +79,10 @@ def versions() -> int:
 def test_a_bad_model_is_replaced_by_a_better_one_and_a_rollback_restores_it(
     recipe: Callable[..., Any], wheel: Wheel, sqlite: Engine, correct: Callable[..., None]
 ) -> None:
-    tune(recipe(0.1))
+    tune(recipe(0.1, "random"))
     correct()
     found = turn(wheel, sqlite)
-    assert found.outcome == "promoted", found.to_dict()
+    assert found.outcome == "promoted", (found.reasons, found.figures)
     assert (found.champion, found.challenger, production()) == (1, 2, 2)
     assert found.held_out > 0 and found.trained_on + found.held_out == found.corrections <= 120
     assert {"all", "frozen", "recent", "slices", "calibration_error", "seconds_per_text", "robustness"} <= set(
@@ -100,7 +105,7 @@ def test_a_poisoned_batch_is_refused(
     correct(lambda label: TURNED.get(label, label))
     found = turn(wheel, sqlite)
     assert found.outcome == "refused" and production() == 1
-    assert any("frozen test" in reason for reason in found.reasons), found.to_dict()
+    assert any("frozen test" in reason for reason in found.reasons), (found.reasons, found.figures)
     assert Turns(get_settings(), "shop.topic").last() == found
 
 
@@ -111,7 +116,7 @@ def test_a_turn_that_is_killed_leaves_the_champion_and_goes_on(
     correct: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tune(recipe(0.1))
+    tune(recipe(0.1, "random"))
     correct()
 
     def killed(*_: Any, **__: Any) -> Any:
@@ -138,8 +143,8 @@ def test_what_people_promoted_meanwhile_stays(
     correct: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tune(recipe(0.1))
-    tune(recipe(0.2))
+    tune(recipe(0.1, "random"))
+    tune(recipe(0.2, "random"))
     correct()
     judge = judging.judge
 
