@@ -20,6 +20,7 @@ from core.errors import InputError
 _LATER = {
     "api": "core.cli_serve",
     "audit": "core.cli_users",
+    "backup": "core.cli_backup",
     "bulk": "core.cli_bulk",
     "import": "core.cli_import",
     "keys": "core.cli_serve",
@@ -29,6 +30,7 @@ _LATER = {
     "labels": "core.cli_labels",
     "models": "core.cli_models",
     "predict": "core.cli_predict",
+    "restore": "core.cli_backup",
     "status": "core.cli_operations",
     "up": "core.cli_operations",
     "users": "core.cli_users",
