@@ -5,8 +5,9 @@ Entries are only ever added. What belongs to a change is written in the change's
 
 import getpass
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from core.operations.database import open_database
 from core.settings import Settings
 
 _log = logging.getLogger("headwater.audit")
+_acting: ContextVar[tuple[str, str] | None] = ContextVar("headwater_acting", default=None)
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,34 @@ def operator() -> str:
         return "operator"
 
 
+@contextmanager
+def acting_as(actor: str, role: str) -> Iterator[None]:
+    """Within, whatever is recorded without a name of its own was done by this one."""
+    before = _acting.set((actor, role))
+    try:
+        yield
+    finally:
+        _acting.reset(before)
+
+
 def record(
     database: Engine | Connection,
     action: str,
     object: str,
     now: datetime,
     actor: str | None = None,
-    role: str = "operator",
+    role: str | None = None,
     **detail: Any,
 ) -> None:
-    """Add an entry, with a connection as part of its transaction; ``actor`` is the machine's user unless given."""
+    """Add an entry, with a connection as part of its transaction.
+
+    Unless ``actor`` is given, it is whoever ``acting_as`` names, else the machine's user.
+    """
+    known = _acting.get() or (operator(), "operator")
     values = {
         "time": now,
-        "actor": (actor or operator())[:120],
-        "role": role[:64],
+        "actor": (actor or known[0])[:120],
+        "role": (known[1] if role is None else role)[:64],
         "action": action,
         "object": object[:200],
         "detail": detail,

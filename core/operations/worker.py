@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.access.audit import acting_as
 from core.errors import InputError
 from core.operations.jobs import LOADING, JobStatus, Ledger, WorkerStatus, status
 from core.operations.lease import Grant, Lease, LeaseLost, utc_now, working_under
@@ -188,7 +189,10 @@ class Worker:
             self._ledger.failed(name, LOADING, self._clock(), 0, error)
 
     def _missed(self, vertical: str, job: str) -> None:
-        _log.warning("%s.%s missed its time", vertical, job)
+        if (vertical, job) in self.running:
+            _log.info("%s.%s is still at its last run", vertical, job)
+        else:
+            _log.warning("%s.%s missed its time", vertical, job)
         self._ledger.missed(vertical, job, self._clock())
 
     def _run_quietly(self, vertical: str, job: str) -> None:
@@ -208,7 +212,7 @@ class Worker:
             self._running.add(key)
         began = time.monotonic()
         try:
-            with working_under(grant):
+            with working_under(grant), acting_as("worker", "worker"):
                 self._ledger.started(vertical, name, self._clock())
                 try:
                     with self._span(vertical, name):
