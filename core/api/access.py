@@ -19,7 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from core.access.loopback import host_of, is_loopback
+from core.access.loopback import host_of, is_forwarded, is_loopback
 from core.access.sessions import Sessions
 from core.api.keys import ROLES, Keys, match
 from core.api.problems import Unavailable
@@ -102,8 +102,11 @@ def is_local(connection: HTTPConnection) -> bool:
     """Whether a request arrived over loopback, meant for this machine.
 
     The Host header is looked at, too: a web page whose own name was made to point here (DNS rebinding) sends that name.
-    A server address that is no IP address belongs to a Unix socket or an in-process client.
+    So are the headers that proxies add. A server address that is no IP address belongs to a Unix socket or an
+    in-process client.
     """
+    if is_forwarded(connection.headers):
+        return False
     server = connection.scope.get("server")
     bound = server[0] if server else ""
     try:

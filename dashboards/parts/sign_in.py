@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from core.access.config import AccessSettings
-from core.access.loopback import host_of, is_loopback
+from core.access.loopback import host_of, is_forwarded, is_loopback
 from core.access.sessions import Refused, Session, Sessions
 from core.access.tables import metadata
 from core.errors import InputError, MissingExtra
@@ -35,12 +35,13 @@ class Claims:
 
 
 def compulsory() -> bool:
-    """Whether somebody must sign in: the server can be reached from elsewhere, or was called by a foreign name."""
+    """Whether somebody must sign in: the server can be reached from elsewhere, by a foreign name or through a proxy."""
     if AccessSettings().sign_in == "always":
         return True
     address = st.get_option("server.address")
-    host = host_of(st.context.headers.get("Host") or "localhost")
-    return address is None or not is_loopback(address) or not is_loopback(host)
+    headers = st.context.headers
+    host = host_of(headers.get("Host") or "localhost")
+    return address is None or not is_loopback(address) or not is_loopback(host) or is_forwarded(headers)
 
 
 def let_in(t: Texts, dashboard: str, role: str | None) -> bool:

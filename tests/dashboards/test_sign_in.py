@@ -151,6 +151,9 @@ def test_who_is_asked(served: str | None, called: str, asked: bool, monkeypatch:
     monkeypatch.setattr(sign_in.st, "get_option", lambda name: served)
     monkeypatch.setattr(sign_in.st, "context", Context)
     assert sign_in.compulsory() is asked
+    Context.headers = {"Host": called, "X-Forwarded-For": "203.0.113.7"}
+    assert sign_in.compulsory() is True, "a proxy on this machine is not the viewer"
+    Context.headers = {"Host": called}
     monkeypatch.setenv("HEADWATER_ACCESS_SIGN_IN", "always")
     assert sign_in.compulsory() is True
 

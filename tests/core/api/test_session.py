@@ -107,6 +107,12 @@ def test_an_account_lets_the_api_be_bound_to_other_addresses(keys: Keys, monkeyp
         check_bind("0.0.0.0", keys)
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_what_came_through_a_proxy_is_not_local(client: TestClient, name: str) -> None:
+    assert client.get("/v1/models").status_code == 200
+    assert client.get("/v1/models", headers={name: "203.0.113.7"}).status_code == 401
+
+
 def test_roles_of_an_account(make_client: Callable[..., TestClient], users: Users) -> None:
     from core.api.access import Caller
 
