@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support peers clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support bench-load peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,7 +35,7 @@ types:
 	$(BIN)/mypy
 
 unit:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
 
 bench-tuning: install ## Tuning speed and accuracy against the seed recipe and the Trainer's defaults
 	$(BIN)/python -m benchmarks.tuning
@@ -66,6 +66,9 @@ peers: ## The peers of the benchmarks, in an environment of their own
 
 bench-support: install peers ## The support bot: scope, retrieval, tuned matching, latency beside its peers
 	$(BIN)/python -m benchmarks.support
+
+bench-load: install ## Mixed traffic for ten minutes, a promotion, every process killed in turn; what was lost
+	$(BIN)/python -m benchmarks.load
 
 clean: ## Remove what was built; var/ (models, runs) stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from benchmarks.markdown import table as _table
 from benchmarks.rows import LESS_IS_BETTER, ROWS, Row
 from benchmarks.summary import Figure, figure
 from benchmarks.table_finance import finance_table
+from benchmarks.table_load import load_table
 from benchmarks.table_recommend import recommend_table
 from benchmarks.table_serving import search_table, serving_table
 from benchmarks.tuning import SYSTEMS, summarise
@@ -137,6 +138,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "search": search_table,
     "finance": finance_table,
     "recommend": recommend_table,
+    "load": load_table,
 }
 
 

@@ -10,6 +10,7 @@ machines, a change that was overtaken by another is reported, not hidden. The mo
 import contextlib
 import difflib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Progress = Callable[[str], None]
+_IMPORTING = threading.Lock()
+
+
+def _import_mlflow() -> None:
+    """Import all of MLflow that is used here, in one thread at a time: its parts import each other in circles, and
+    a second thread that comes in by another part would see half a module.
+    """
+    with _IMPORTING:
+        import mlflow.entities
+        import mlflow.exceptions
+        import mlflow.tracking  # noqa: F401
 
 
 def connect(settings: Settings, progress: Progress | None = None) -> "MlflowClient":
@@ -37,6 +49,7 @@ def connect(settings: Settings, progress: Progress | None = None) -> "MlflowClie
     """
     uri = settings.mlflow_uri
     _quiet()
+    _import_mlflow()
     file = server.sqlite_file(uri)
     if file is None:
         server.check_reachable(uri)

@@ -19,7 +19,8 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]], role
     """Show a dashboard. ``pages``: the key of each page's title and what draws it; the first is the start page.
 
     ``role``: whom it is for where sign-in is compulsory; anybody with an account unless given.
-    Titles are the texts ``NAME.pages.KEY`` of ``strings/NAME.toml``; ``NAME.title`` is the dashboard's own.
+    Titles are the texts ``NAME.pages.KEY`` of ``strings/NAME.toml``; ``NAME.title`` is the dashboard's own. The Studio
+    comes last in each.
     """
     language = _language()
     texts = Texts(language, load("common", name))
@@ -27,11 +28,12 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]], role
     st.html(_STYLE)
 
     def page(key: str, draw: Callable[[Texts], None]) -> "st.Page":
-        return st.Page(lambda: draw(texts), title=texts(f"{name}.pages.{key}"), url_path=key)
+        title = texts("common.studio.title" if draw is _studio else f"{name}.pages.{key}")
+        return st.Page(lambda: draw(texts) if let_in else sign_in.draw(texts, name, role), title=title, url_path=key)
 
     let_in = sign_in.let_in(texts, name, role)
     chosen = st.navigation(
-        [page(key, draw if let_in else lambda t: sign_in.draw(t, name, role)) for key, draw in pages.items()],
+        [page(key, draw) for key, draw in {**pages, "studio": _studio}.items()],
         position="sidebar" if let_in else "hidden",
     )
     with st.sidebar:
@@ -45,6 +47,12 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]], role
         )
         sign_in.sidebar(texts)
     chosen.run()
+
+
+def _studio(t: Texts) -> None:
+    from dashboards.parts import studio  # only when it is looked at
+
+    studio.draw(t)
 
 
 def _language() -> str:

@@ -1,0 +1,74 @@
+"""The Studio in the browser: upload, report, comparison, tuning, card, promotion; the same page in each dashboard."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+WAIT = 120_000
+TOPICS = ("card", "loan")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    texts = (f"{('where is my card', 'can I take out a loan')[i % 2]} number {i}" for i in range(80))
+    table = tmp_path / "questions.csv"
+    table.write_text("id,question,topic\n" + "".join(f"{i},{text},{TOPICS[i % 2]}\n" for i, text in enumerate(texts)))
+    return table
+
+
+def test_from_a_table_to_a_promoted_model(
+    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, rows: Path, tmp_path: Path
+) -> None:
+    from core.serving.registry import Registry
+    from core.settings import Settings
+
+    view = browser.new_page(viewport={"width": 1440, "height": 1000})
+    view.set_default_timeout(WAIT)
+    view.goto(f"{serve_dashboard('recommend', var=tracked_var)}/studio?lang=en")
+    view.locator('input[type="file"]').set_input_files(str(rows))
+    view.get_by_text("What was found in the data").wait_for()
+    view.get_by_text("To judge on").wait_for()
+    view.screenshot(path=tmp_path / "data.png")
+    view.get_by_role("tab", name="Compare").click()
+    for method in ("top-layers", "few-shot"):  # given by default, and slower
+        view.get_by_role("button", name=method, exact=True).click()
+    view.get_by_test_id("stBaseButton-primaryFormSubmit").click()
+    view.get_by_text("Take ").wait_for()
+    view.screenshot(path=tmp_path / "compare.png")
+    for version in (1, 2):
+        view.get_by_role("tab", name="Tune").click()
+        if version == 1:
+            view.get_by_role("combobox", name="Method").click()
+            view.get_by_role("option", name="head", exact=True).click()
+        view.get_by_role("button", name="Tune and register").click()
+        view.get_by_text(f"questions {version}", exact=True).first.wait_for()
+    view.screenshot(path=tmp_path / "tune.png")
+    view.get_by_role("tab", name="Models").click()
+    view.get_by_role("button", name="Promote").click()
+    view.get_by_role("button", name="Roll back").wait_for()
+    view.screenshot(path=tmp_path / "models.png")
+    registry = Registry(Settings(var=tracked_var))
+    assert registry.model("questions").aliases["production"] == 2
+    view.get_by_role("button", name="Roll back").click()
+    view.get_by_role("button", name="Roll back").wait_for(state="detached")
+    assert registry.model("questions").aliases["production"] == 1
+    view.close()
+
+
+def test_a_table_that_nothing_can_be_learnt_from_says_why(
+    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "one.csv"
+    table.write_text("text,label\n" + "".join(f"row {i},same\n" for i in range(30)))
+    view = browser.new_page(viewport={"width": 1440, "height": 900})
+    view.set_default_timeout(WAIT)
+    view.goto(f"{serve_dashboard('finance', var=tracked_var)}/studio?lang=zh")
+    view.locator('input[type="file"]').set_input_files(str(table))
+    view.get_by_text("操作失败").wait_for()
+    view.get_by_role("tab", name="比较").click()
+    view.get_by_text("请先在“数据”页上传标注文本表格。").first.wait_for()
+    view.screenshot(path=tmp_path / "refused.png")
+    view.close()
