@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from core.bulk.job import Receipt
@@ -28,7 +29,7 @@ def run_local(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Re
     # spawn, not fork: torch and tokenizers keep threads that a forked process would wait for in vain.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _open, (str(folder), os.getpid(), threads_each(workers))) as pool:
-        running = {pool.submit(_run, number) for number, _ in zip(coming, range(workers * _AHEAD), strict=False)}
+        running = {pool.submit(_run, number) for number in islice(coming, workers * _AHEAD)}
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -75,6 +75,9 @@ def run(
             receipts[receipt.number] = receipt
             known += receipt.rows
             progress(known, rows, job.layout.rows)
+        lost = [shard.number for shard in job.layout.shards if shard.number not in receipts]
+        if lost or len(job.finished()) != len(job.layout.shards):
+            raise RuntimeError(f"{folder}: shards {lost[:5]} were not written")
         if single:
             _join(job, out)
     if single:
