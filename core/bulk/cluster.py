@@ -26,8 +26,8 @@ def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Rece
     if not numbers:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
+    import ray.data
 
     from core.bulk.local import threads_each
 
@@ -47,6 +47,8 @@ def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Rece
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
+            # Ray hides the GPUs from an actor that asks for none.
+            num_gpus=1 if ray.cluster_resources().get("GPU", 0) >= workers else None,
         )
         for row in receipts.iter_rows():
             yield Receipt(int(row["number"]), int(row["rows"]), int(row["errors"]), float(row["seconds"]))
@@ -58,6 +60,7 @@ def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Rece
 def _connect(ray: Any, workers: int) -> None:
     import logging
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)  # it reads the address itself

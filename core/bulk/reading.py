@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.bulk.layout import Kind, Layout, Lines, Shard, csv_records, json_object
+from core.data.table import counted
 from core.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _read_csv(source: Lines, layout: Layout, shard: Shard) -> Rows:
         errors.append(_BROKEN if source.broken else None)
         source.broken = False
         if len(record) != len(names):
-            errors[-1] = f"{len(record)} cells where the header has {len(names)}"
+            errors[-1] = f"{counted(len(record), 'cell')} where the header has {len(names)}"
         padded = [*record[: len(names)], *[None] * (len(names) - len(record))]
         for name, cell in zip(names, padded, strict=True):
             cells[name].append(cell)

@@ -81,7 +81,7 @@ def test_broken_rows_keep_their_place(tmp_path: Path) -> None:
     assert [row["text"] for rows in found for row in rows.table.to_pylist()] == ["fine", "short", "long", "��", "last"]
     errors = [error for rows in found for error in rows.errors]
     assert errors[0] is None and errors[4] is None
-    assert errors[1] == "1 cells where the header has 2" and errors[2] == "3 cells where the header has 2"
+    assert errors[1] == "1 cell where the header has 2" and errors[2] == "3 cells where the header has 2"
     assert "UTF-8" in str(errors[3])
 
 
