@@ -28,7 +28,7 @@ def backup(file: Path, caches: bool, as_json: bool) -> None:
 @as_json
 def restore(file: Path, folder: Path, as_json: bool) -> None:
     """Put FILE, made by headwater backup, into an empty folder; every file is checked first."""
-    from core.operations.backup import restore as run
+    from core.operations.restore import restore as run
 
     result = {**run(file, folder).to_dict(), "var": str(folder)}
     emit(result, as_json, lambda r: f"{_told(r)} are back in {r['var']}; set HEADWATER_VAR to it.")

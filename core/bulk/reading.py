@@ -62,7 +62,8 @@ def _read_parquet(path: Path, shard: Shard) -> Rows:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        groups, start, skip = [], 0, 0
+        groups: list[int] = []
+        start, skip = 0, 0
         for number in range(file.metadata.num_row_groups):
             end = start + file.metadata.row_group(number).num_rows
             if start < shard.first + shard.rows and end > shard.first:

@@ -55,10 +55,16 @@ def reading(file: Path, kind: str) -> Iterator[tarfile.TarFile]:
             yield archive
 
 
-def codec_errors() -> tuple[type[Exception], ...]:
-    """What a damaged archive may raise, besides what tarfile does."""
+@contextmanager
+def told_apart(file: Path) -> Iterator[None]:
+    """Raise InputError for whatever a damaged archive makes its readers raise; other failures go their way."""
     import zlib
 
     import zstandard
 
-    return (zlib.error, zstandard.ZstdError)
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError, KeyError, OSError, zlib.error, zstandard.ZstdError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # no room, no right to write: not the archive's fault
+        raise InputError(f"{file} is damaged or was not made by headwater backup ({error}).") from None

@@ -1,4 +1,4 @@
-"""Everything under var in one archive, taken while the product runs, and put back into an empty folder.
+"""Everything under var in one archive, taken while the product runs; ``core.operations.restore`` puts it back.
 
 - Databases (any SQLite file) are copied by SQLite's online backup, so each is as after some commit.
   https://sqlite.org/backup.html
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import InputError
-from core.operations.archives import codec_errors, ending_of, reading, writing
+from core.operations.archives import ending_of, writing
 from core.serving.folders import sync
 from core.settings import Settings
 
@@ -87,35 +87,6 @@ def backup(
         partial.unlink(missing_ok=True)
     total = sum(entry["bytes"] for entry in taker.files.values())
     return Backup(file, created, len(taker.files), total, databases, elsewhere)
-
-
-def restore(file: Path, folder: Path) -> Backup:
-    """Unpack an archive into ``folder``, which must be missing or empty. All files appear at once, checked.
-
-    Raises InputError when the archive is damaged, is none of ours, or the folder holds something.
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file; name an archive made by headwater backup.")
-    kind = ending_of(file)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not an empty folder; restore into a new one, then point HEADWATER_VAR to it.")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first.")
-    partial = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
-    partial.mkdir(mode=0o700)
-    try:
-        found = _unpack(file, kind, partial)
-        for place, _, names in os.walk(partial):
-            for name in names:
-                sync(Path(place, name))
-            sync(Path(place))
-        os.rename(partial, folder)  # over an empty folder, which POSIX allows
-        sync(folder.absolute().parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    total = sum(entry["bytes"] for entry in found["files"].values())
-    created = datetime.fromisoformat(found["created"])
-    return Backup(file, created, len(found["files"]), total, tuple(found["databases"]), tuple(found["elsewhere"]))
 
 
 class _Taker:
@@ -233,48 +204,6 @@ class _Taker:
         return path.relative_to(self.var).as_posix()
 
 
-def _unpack(file: Path, kind: str, target: Path) -> dict[str, Any]:
-    """Write the members below ``target`` and check them against the manifest, which is returned."""
-    hashes: dict[str, dict[str, Any]] = {}
-    manifest: dict[str, Any] | None = None
-    try:
-        with reading(file, kind) as archive:
-            for member in archive:
-                source = archive.extractfile(member)
-                if member.name == MANIFEST and source is not None:
-                    manifest = json.loads(source.read())
-                    continue
-                place = _inside(member.name, target)
-                if member.isdir():
-                    place.mkdir(parents=True, exist_ok=True)
-                    continue
-                if source is None:
-                    raise InputError(f"{file}: {member.name} is neither a file nor a folder; nothing was restored.")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as out:
-                    size, digest = _copied(source, out)
-                os.chmod(place, member.mode & 0o777)
-                hashes[member.name.removeprefix("var/")] = {"bytes": size, "sha256": digest}
-        if manifest is None or manifest.get("version") != VERSION:
-            raise ValueError("no manifest of this version")
-        wanted: dict[str, Any] = manifest["files"]
-    except (tarfile.TarError, EOFError, ValueError, KeyError, OSError, *codec_errors()) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # no room, no right to write: not the archive's fault
-        raise InputError(f"{file} is damaged or was not made by headwater backup ({error}).") from None
-    for name in sorted({*wanted, *hashes}):
-        if wanted.get(name) != hashes.get(name):
-            raise InputError(f"{file} is damaged: {name} is not what was saved; nothing was restored.")
-    return manifest
-
-
-def _inside(name: str, target: Path) -> Path:
-    parts = Path(name).parts
-    if not parts or parts[0] != "var" or ".." in parts or Path(name).is_absolute():
-        raise InputError(f"an archive's member {name!r} lies outside its folder; nothing was restored.")
-    return target.joinpath(*parts[1:])
-
-
 def _walk(var: Path, skipped: Callable[[Path], bool]) -> Iterator[Path]:
     """Folders and files below ``var``, parents first; no links, sockets or pipes."""
     for place, folders, names in os.walk(var):
@@ -344,12 +273,3 @@ def _sha256(source: IO[bytes]) -> str:
     while block := source.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _copied(source: IO[bytes], out: IO[bytes]) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    while block := source.read(_BLOCK):
-        digest.update(block)
-        out.write(block)
-        size += len(block)
-    return size, digest.hexdigest()

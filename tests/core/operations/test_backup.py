@@ -16,7 +16,8 @@ import pytest
 
 from core.cli import main
 from core.errors import InputError
-from core.operations.backup import backup, restore
+from core.operations.backup import backup
+from core.operations.restore import restore
 from core.search.hybrid import Document, HybridIndex
 from core.search.versions import Versions
 from core.settings import Settings
