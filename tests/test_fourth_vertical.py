@@ -37,11 +37,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(site: Path, tmp_path_factory: pytest.TempPathFactory, empty_tracking_database: Path) -> Run:
     """``run("triage", "queue")`` is ``headwater triage queue`` where the package is installed, in one var folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     paths = os.pathsep.join([str(site), str(PROJECT_ROOT)])
     var = tmp_path_factory.mktemp("triage-var")
+    shutil.copy(empty_tracking_database, var / "mlflow.db")
     environment = {**kept, "PYTHONPATH": paths, "HEADWATER_VAR": str(var), "HF_HUB_OFFLINE": "1"}
 
     def call(*arguments: str, code: str | None = None, expect: int = 0, **more: str) -> Any:
