@@ -46,7 +46,8 @@ def run(name: str, icon: str, pages: Mapping[str, Callable[[Texts], None]], role
             key="language",
         )
         sign_in.sidebar(texts)
-    chosen.run()
+    with sign_in.acting():
+        chosen.run()
 
 
 def _studio(t: Texts) -> None:

@@ -5,6 +5,7 @@ the same name as the verified e-mail address says what its owner may do. Otherwi
 (``headwater users add``). The browser keeps a session's token in a cookie; the database knows its hash.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.access.audit import acting_as
 from core.access.config import AccessSettings
 from core.access.loopback import host_of, is_forwarded, is_loopback
 from core.access.sessions import Refused, Session, Sessions
@@ -90,14 +92,22 @@ def sidebar(t: Texts) -> None:
 def actor() -> str | None:
     """The signed-in name, to be recorded with what somebody does; None where nobody must sign in.
 
-    Raises InputError when the session has ended meanwhile: callbacks run before the page asks again.
+    When the session has ended meanwhile, the page begins anew, with the form; a callback cannot do that, and gets an
+    InputError.
     """
     if not compulsory():
         return None
     found = _session("")
     if found is None:
+        st.rerun()
         raise InputError("your session has ended; sign in again.")
     return found.user.name
+
+
+def acting() -> AbstractContextManager[None]:
+    """Within, what the audit log is told was done by the viewer, or by the machine's user where nobody signs in."""
+    found = _session("") if compulsory() else None
+    return nullcontext() if found is None else acting_as(found.user.name, found.user.role)
 
 
 def oidc() -> bool:

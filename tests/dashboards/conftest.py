@@ -20,12 +20,17 @@ HOW = "no Chromium here; apt-get install chromium, then make test runs the brows
 
 _SIMPLE = """
 import streamlit as st
+from core.access import audit
+from core.settings import get_settings
 from dashboards.parts import sign_in
 from dashboards.parts.page import run
 
 def desk(t):
     st.title("Inside")
     st.caption(f"acting as {sign_in.actor()}")
+    if st.button("Change"):
+        audit.note(get_settings(), "rules-save", "a test")
+        st.caption("changed")
 
 run("support", ":material/support_agent:", {"desk": desk}, role="agent")
 """

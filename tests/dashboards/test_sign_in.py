@@ -12,6 +12,7 @@ import pytest
 
 from core.access.audit import entries
 from core.access.users import Users
+from core.errors import InputError
 from core.settings import get_settings
 from dashboards.parts import sign_in
 from dashboards.parts.sign_in import claims
@@ -81,6 +82,8 @@ def test_in_again_after_a_reload_and_out(page: Any, address: str, place: Path, m
     page.wait_for_function("document.cookie.includes('headwater_session=hs_')")
     page.reload()
     page.get_by_text("acting as mei").wait_for()
+    page.get_by_role("button", name="Change").click()
+    page.get_by_text("changed").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in").wait_for()
     page.wait_for_function("!document.cookie.includes('headwater_session')")
@@ -89,7 +92,7 @@ def test_in_again_after_a_reload_and_out(page: Any, address: str, place: Path, m
     assert page.get_by_text("Inside").count() == 0
     monkeypatch.setenv("HEADWATER_VAR", str(place))
     acts = [entry.action for entry in reversed(entries(Users.open(get_settings()).engine)) if entry.actor == "mei"]
-    assert acts == ["sign-in-failed", "sign-in", "sign-out"]
+    assert acts == ["sign-in-failed", "sign-in", "rules-save", "sign-out"]
 
 
 @pytest.mark.browser
@@ -156,6 +159,27 @@ def test_who_is_asked(served: str | None, called: str, asked: bool, monkeypatch:
     Context.headers = {"Host": called}
     monkeypatch.setenv("HEADWATER_ACCESS_SIGN_IN", "always")
     assert sign_in.compulsory() is True
+
+
+def test_corrections_are_recorded_under_the_signed_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboards.finance_pages import shared as finance
+    from dashboards.parts.language import Texts
+    from dashboards.support_pages import shared as support
+
+    monkeypatch.setattr(sign_in, "actor", lambda: "mei")
+    assert support.actor() == "mei" and finance.actor(Texts("en", {})) == "mei"
+    monkeypatch.setattr(sign_in, "actor", lambda: None)
+    assert support.actor() == finance.actor(Texts("en", {})) != "mei"
+
+
+def test_after_the_session_nothing_is_done_in_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Context:
+        headers = {"Host": "desk.example.com"}
+        cookies = {sign_in.COOKIE: "hs_" + "A" * 43}
+
+    monkeypatch.setattr(sign_in.st, "context", Context)
+    with pytest.raises(InputError, match="your session has ended"):
+        sign_in.actor()
 
 
 TOKEN = {
