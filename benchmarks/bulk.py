@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=SYSTEMS, help="measure only this; repeatable")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args(arguments)
-    from benchmarks.table_bulk import bulk_table, plan_table
+    from benchmarks.table_bulk import bulk_table, plan_table, write_guide
 
     if options.plan:
         systems = store.read(options.out).get("parts", {}).get("systems", {}).get("systems", {})
@@ -231,6 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     store.write_part(options.out, "systems", result)
     print(bulk_table(options.out.parent))
+    if options.out == FILE:
+        write_guide(store.RESULTS)
     return 0
 
 

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks import store
 from benchmarks.markdown import origin, reason, table
+from core.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from benchmarks.bulk import Plan
+
+GUIDE = PROJECT_ROOT / "packaging" / "README.md"
+START, END = "<!-- benchmarks:bulk -->", "<!-- /benchmarks:bulk -->"
 
 
 def bulk_table(results: Path) -> str:
@@ -38,6 +42,17 @@ def bulk_table(results: Path) -> str:
     note = f"One thread a worker but for the last; medians of {', '.join(map(str, sorted(rounds)))} rounds."
     ray = f" Ray {part['ray']}." if part.get("ray") else ""
     return "\n\n".join([*blocks, f"{note}{ray} {origin([part], 'bulk')}"])
+
+
+def write_guide(results: Path, guide: Path = GUIDE) -> None:
+    """Put the table between its markers in the guide."""
+    from core.evaluation.files import write_text
+
+    before, start, rest = guide.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{guide} has no place for the table; add {START} and {END}")
+    write_text(guide, f"{before}{start}\n\n{bulk_table(results)}\n\n{end}{after}")
 
 
 def plan_table(plans: Sequence["Plan"]) -> str:

@@ -153,3 +153,5 @@ def _only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if [entry.name for entry in folder.iterdir()] == [".lock"]:  # nothing was begun
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import store
 from benchmarks.bulk import Run, compare, main, plan, summarise
-from benchmarks.table_bulk import bulk_table
+from benchmarks.table_bulk import END, GUIDE, START, bulk_table, write_guide
 
 
 def runs(start: float, each: float, rounds: int = 1) -> list[Run]:
@@ -68,3 +68,13 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,000,000,000 texts" in text and "1.10" in text
     assert main(["--plan", "--rows", "2000000", "--out", str(tmp_path / "bulk.json")]) == 0
     assert "2,000,000 texts" in capsys.readouterr().out
+
+
+def test_the_guide_says_what_was_measured(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text(GUIDE.read_text(encoding="utf-8"), encoding="utf-8")
+    write_guide(store.RESULTS, copy)
+    assert copy.read_text(encoding="utf-8") == GUIDE.read_text(encoding="utf-8"), "run: python -m benchmarks.bulk"
+    copy.write_text(f"before\n{START}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_guide(tmp_path, copy)
+    assert copy.read_text(encoding="utf-8") == f"before\n{START}\n\n{bulk_table(tmp_path)}\n\n{END}\nafter\n"

@@ -199,6 +199,7 @@ def test_wrong_use(table: Path, tmp_path: Path, options: Callable[..., Options],
     with pytest.raises(InputError, match=problem):
         run(path, out, options())
     assert (tmp_path / "there.csv").read_text() == "mine"
+    assert not list(tmp_path.glob(".*")), "something was left of a run that never began"
 
 
 def test_no_rows(tmp_path: Path, options: Callable[..., Options]) -> None:
@@ -227,6 +228,21 @@ def test_scores_by_cosine(tmp_path: Path, tiny_bert: Path, read_rows: Any) -> No
     found = read_rows(tmp_path / "out.jsonl")
     assert found[0]["score"] == pytest.approx(1, abs=1e-5) and found[1]["score"] < 0.999
     assert found[2]["score"] is None and found[2]["error"] == "q is blank"
+
+
+def test_scores_by_a_ranking_model(make_recipe: Any, tables: Path, tmp_path: Path, read_rows: Any) -> None:
+    from core.settings import Settings
+    from core.workflow import tune
+
+    made = tune(make_recipe("full", "ranking"), register=False, settings=Settings(var=tmp_path / "tuned"))
+    assert made is not None
+    source = tables / "ranking-test.csv"
+    run(source, tmp_path / "out.csv", Options(operation="score", model=str(made.path), shard_rows=7))
+    rows = read_rows(tmp_path / "out.csv")
+    expected = load_predictor(made.path).score([r["query"] for r in rows], [r["document"] for r in rows])
+    assert [float(row["score"]) for row in rows] == pytest.approx(expected.tolist(), abs=1e-5)
+    with source.open(newline="") as file:
+        assert [row["document"] for row in csv.DictReader(file)] == [row["document"] for row in rows]
 
 
 def test_the_operation_must_fit_the_model(table: Path, tmp_path: Path, options: Callable[..., Options]) -> None:
