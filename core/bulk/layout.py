@@ -130,7 +130,8 @@ class Lines:
     """
 
     def __init__(self, path: Path, file: IO[bytes], at: int) -> None:
-        self.path, self.file, self.at, self.broken = path, file, at, False
+        self.path, self.file, self.at = path, file, at
+        self.broken = self.ended = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -138,9 +139,10 @@ class Lines:
     def __next__(self) -> str:
         line = self.file.readline(LINE_LIMIT + 1)
         if not line:
+            self.ended = True
             raise StopIteration
         if len(line) > LINE_LIMIT:
-            raise InputError(f"{self.path}, byte {self.at}: a line of more than {LINE_LIMIT >> 20} MiB; split it.")
+            raise InputError(f"{self.path}, byte {self.at}: a line of more than {LINE_LIMIT:,} bytes; split it.")
         self.at += len(line)
         try:
             return line.decode("utf-8")
@@ -164,6 +166,8 @@ def csv_records(path: Path, source: Lines, delimiter: str) -> Iterator[list[str]
             ) from None
         if record is None:
             return
+        if source.ended:  # a record that was still going on when the file ended
+            raise InputError(f"{path}: the row that begins at byte {start} opens a quotation mark and never closes it.")
         if record:
             yield record
 

@@ -73,11 +73,11 @@ def _read_parquet(path: Path, shard: Shard) -> Rows:
             start = end
         kept, wanted = [], shard.rows
         for batch in file.iter_batches(_BATCH, row_groups=groups):
-            part = batch.slice(skip, wanted)
-            skip = max(0, skip - batch.num_rows)
-            if part.num_rows:
-                kept.append(part)
-                wanted -= part.num_rows
+            if skip >= batch.num_rows:
+                skip -= batch.num_rows
+                continue
+            kept.append(batch.slice(skip, wanted))
+            skip, wanted = 0, wanted - kept[-1].num_rows
             if not wanted:
                 break
         table = pa.Table.from_batches(kept, file.schema_arrow).replace_schema_metadata(None)

@@ -78,6 +78,8 @@ def run(
         lost = [shard.number for shard in job.layout.shards if shard.number not in receipts]
         if lost or len(job.finished()) != len(job.layout.shards):
             raise RuntimeError(f"{folder}: shards {lost[:5]} were not written")
+        for left in folder.glob(".*.part"):  # of processes that were killed
+            left.unlink(missing_ok=True)
         if single:
             _join(job, out)
     if single:
@@ -153,5 +155,5 @@ def _only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if [entry.name for entry in folder.iterdir()] == [".lock"]:  # nothing was begun
+        if {entry.name for entry in folder.iterdir()} <= {".lock"}:  # nothing was begun
             shutil.rmtree(folder, ignore_errors=True)

@@ -62,11 +62,12 @@ def test_a_failed_run_goes_on_without_repeating(
     table: Path, tmp_path: Path, options: Callable[..., Options], read_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
+    faults = [RuntimeError("the power went")]
     work = Worker.run
 
     def breaks(self: Worker, number: int) -> Any:
-        if number == 2 and computed == [0, 1]:
-            raise RuntimeError("the power went")
+        if number == 2 and faults:
+            raise faults.pop()
         computed.append(number)
         return work(self, number)
 
@@ -85,7 +86,7 @@ def test_a_failed_run_goes_on_without_repeating(
 def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, read_rows: Any) -> None:
     """kill -9 of a run with two processes: they end, finished shards stay as they are, and the rest is computed."""
     path, out = tmp_path / "in.jsonl", tmp_path / "out"
-    path.write_text("".join(json.dumps({"id": n, "text": f"bank {n} and rain"}) + "\n" for n in range(30_000)))
+    path.write_text("".join(json.dumps({"id": n, "text": f"bank {n} and rain"}) + "\n" for n in range(6_000)))
     command = [sys.executable, "-m", "core.cli", "bulk", "predict", str(path), str(out), "--model", str(tiny_model)]
     command += ["--shard-rows", "100", "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
@@ -96,12 +97,12 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, read_rows: Any) ->
     os.kill(started.pid, signal.SIGKILL)
     started.communicate()  # the pipe's end: the workers, which share it, are gone, too
     before = {part.name: part.stat().st_mtime_ns for part in out.glob("part-*")}
-    assert 3 <= len(before) < 300
+    assert 3 <= len(before) < 60
     done = run(path, out, Options(operation="predict", model=str(tiny_model), shard_rows=100))
     assert done.resumed == 100 * len(before)
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
-    assert [row["id"] for row in read_rows(out)] == list(range(30_000))
-    assert not [p for p in out.iterdir() if p.name.endswith(".part") and p.stat().st_mtime_ns > max(before.values())]
+    assert [row["id"] for row in read_rows(out)] == list(range(6_000))
+    assert not list(out.glob("*.part")) and not list(out.glob(".*.part"))
 
 
 def test_two_processes_give_what_one_gives(table: Path, tmp_path: Path, options: Callable[..., Options]) -> None:
