@@ -39,9 +39,13 @@ def _refit() -> None:
 
 
 def _prepare(report: Callable[[str], None]) -> None:
+    from verticals.support.dialogues.mining import mine_shipped
     from verticals.support.opening import prepare
+    from verticals.support.settings import SupportSettings
 
-    prepare(report)
+    settings = SupportSettings()
+    prepare(report, settings)
+    mine_shipped(settings, report)
 
 
 def _queues(engine: Any, now: datetime) -> Sequence[Queue]:

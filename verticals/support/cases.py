@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Engine, delete, insert, select
 
 from core.operations.database import open_database
 from verticals.support.dialogues.pairs import Pair
@@ -37,6 +37,11 @@ class Cases:
             if len(found) == k:
                 break
         return list(found.values())
+
+    def any(self) -> bool:
+        """Whether there is a case."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(table.c.id).limit(1)).first() is not None
 
     def replace(self, pairs: Sequence[Pair], vectors: np.ndarray, source: str, now: datetime | None = None) -> int:
         """Put these in the place of what came from ``source`` before. Returns how many there are."""

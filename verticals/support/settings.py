@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.settings import PROJECT_ROOT, get_settings
@@ -13,6 +13,7 @@ SHIPPED = PROJECT_ROOT / "data" / "support"
 class SupportSettings(BaseSettings):
     """Where things are and how the bot decides.
 
+    ``dialogues`` is a log that ``headwater up`` mines when nothing was mined yet (empty: none).
     ``intents`` is a tuned classifier (folder, name or name@alias) and ``scope`` the model fitted to its scores;
     ``precision`` is the share of right answers wanted among those given; ``rewriter`` is empty (quote as it is),
     ``smollm2``, or the address of an OpenAI-compatible endpoint. ``role_groups`` says which groups' documents a role
@@ -24,6 +25,7 @@ class SupportSettings(BaseSettings):
     index: Path = Field(default_factory=lambda: get_settings().var / "support" / "index")
     knowledge: Path = SHIPPED / "knowledge"
     templates: Path = SHIPPED / "templates.toml"
+    dialogues: Path | None = SHIPPED / "dialogues.jsonl"
     scope: Path = SHIPPED / "scope"
     thresholds: Path = Field(default_factory=lambda: get_settings().var / "support" / "thresholds.json")
     encoder: str = "minilm"
@@ -42,3 +44,8 @@ class SupportSettings(BaseSettings):
     rewriter_model: str = ""
     rewriter_key: str = ""
     rewriter_seconds: float = Field(default=8.0, gt=0.0)
+
+    @field_validator("dialogues", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value

@@ -75,6 +75,17 @@ def mine(
     }
 
 
+def mine_shipped(settings: Any, report: Callable[[str], None]) -> None:
+    """Mine ``settings.dialogues`` unless some log was mined before, so that a new desk has cases and proposals."""
+    from verticals.support.cases import Cases
+
+    if settings.dialogues is None or Cases.open().any():
+        return
+    report(f"support: learning from {settings.dialogues.name}")
+    found = mine(settings.dialogues, settings)
+    report(f"support: {found['cases']} resolved cases, {found['queued']} proposals to review")
+
+
 def _questions(group: Cluster, found: Sequence[Unanswered]) -> list[str]:
     return list(dict.fromkeys(found[row].question for row in group.rows))
 

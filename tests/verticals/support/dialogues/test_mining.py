@@ -14,6 +14,7 @@ from verticals.support.dialogues.logs import read_logs
 from verticals.support.dialogues.pairs import Pair, learn
 from verticals.support.dialogues.training import write_training
 from verticals.support.review import Review
+from verticals.support.settings import SupportSettings
 
 SHIPPED = PROJECT_ROOT / "data" / "support" / "dialogues.jsonl"
 
@@ -52,6 +53,22 @@ def test_groups_are_named_by_a_question_of_theirs(log: Path) -> None:
         (row["kind"], row["size"]) for row in queue.list()
     ] == [("intent", 5), ("faq", 5), ("faq", 3)]
     assert found["cases"] == 2 and len(Cases.open().find(HashEncoder().encode(["late card"])[0])) == 2
+
+
+def test_the_shipped_log_is_mined_only_where_none_was(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mine(path: Path, settings: SupportSettings) -> dict[str, object]:
+        return run(path, encoder=HashEncoder(), answered=lambda question: False)
+
+    run, said = mining.mine, list[str]()
+    monkeypatch.setattr(mining, "mine", mine)
+    monkeypatch.setenv("HEADWATER_SUPPORT_DIALOGUES", "")
+    mining.mine_shipped(SupportSettings(), said.append)
+    assert not said and not Cases.open().any()
+    settings = SupportSettings(dialogues=log)
+    mining.mine_shipped(settings, said.append)
+    assert said == [f"support: learning from {log.name}", "support: 2 resolved cases, 3 proposals to review"]
+    mining.mine_shipped(settings, said.append)
+    assert len(said) == 2
 
 
 def test_mining_again_proposes_nothing_twice(log: Path) -> None:
