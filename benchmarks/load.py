@@ -95,7 +95,7 @@ def lost(traffic: Traffic, var: Path) -> dict[str, Any]:
     def times(column: Any, like: str) -> dict[str, int]:
         counted = select(column, func.count()).where(column.like(like)).group_by(column)
         with engine.connect() as connection:
-            return {str(value): int(count) for value, count in connection.execute(counted).tuples()}
+            return {str(value): int(count) for value, count in connection.execute(counted)}
 
     titles, users = times(finance.articles.c.title, "%(load %)"), times(recommend.events.c.user, "load-%")
     return {

@@ -156,7 +156,7 @@ def score(texts: tuple[str, ...], as_json: bool) -> None:
     """Sentiment, topic and companies of each TEXT."""
     from core.errors import InputError
     from verticals.finance import command_text
-    from verticals.finance.labels import score as judge
+    from verticals.finance.served import score as judge
 
     if any(not text.strip() for text in texts):
         raise InputError("a text is blank; there is nothing to score.")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.errors import InputError
 from verticals.finance import sentiment
 
 MOST_WORDS = 96  # of a text; what follows is not explained
@@ -35,10 +36,13 @@ def explain(text: str, predictor: Any | None = None, company: str | None = None)
     if not words:
         return []
     if predictor is None:
-        from verticals.finance.labels import MODELS, language_of, open_model
+        from verticals.finance.labels import language_of
+        from verticals.finance.served import served
 
-        models = MODELS["en" if language_of(text) == "en" else "*"]
-        predictor = open_model(models.entities if company and models.entities else models.sentiment, "auto")
+        desk = served().desks["en" if language_of(text) == "en" else "*"]
+        if desk is None:
+            raise InputError("no model for this text's language is installed: make weights, then tune one.")
+        predictor = desk.entities if company and desk.entities else desk.sentiment
     without = [text[: word.start()] + text[word.end() :] for word in words]
     scores = _scores(predictor, [text, *without], company)
     return [

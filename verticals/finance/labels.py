@@ -330,9 +330,3 @@ def _optional(reference: str | Path | None, engine: str) -> Any | None:
         return open_model(reference, engine)
     except InputError:
         return None
-
-
-def score(texts: Sequence[str], labeller: Labeller | None = None) -> list[dict[str, Any]]:
-    """Labels of plain headlines, for ``headwater finance score``."""
-    made = (labeller or Labeller.open()).label([Plain(text) for text in texts])
-    return [{"text": text, **label.to_dict()} for text, label in zip(texts, made, strict=True)]

@@ -121,7 +121,7 @@ def _reads(made: APIRouter) -> None:
     @made.post("/score")
     def score(body: Texts) -> list[dict[str, Any]]:
         """Sentiment, topic and companies of each text."""
-        from verticals.finance.labels import score as judge
+        from verticals.finance.served import score as judge
 
         return judge(list(body.texts))
 

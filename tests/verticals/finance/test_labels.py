@@ -11,8 +11,9 @@ import pytest
 from core.errors import InputError
 from verticals.finance.entities import AliasTable, Company
 from verticals.finance.highlights import explain
-from verticals.finance.labels import Desk, Labeller, Plain, clause_at, headline_of, score, sentence_at
+from verticals.finance.labels import Desk, Labeller, Plain, clause_at, headline_of, sentence_at
 from verticals.finance.languages import language_of
+from verticals.finance.served import score
 from verticals.finance.topics import DescribedTopic, Topics, read_topics
 
 BAD, GOOD = {"falls", "loss", "fire"}, {"rises", "profit"}
