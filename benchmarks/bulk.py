@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,10 @@ def run_once(system: str, python: str, path: Path, rows: int, folder: Path) -> R
     return Run(rows, seconds, size)
 
 
-def measure(rounds: int, sizes: tuple[int, int], systems: Mapping[str, str]) -> dict[str, list[Run]]:
-    """Runs of each system (by name, with its interpreter); the systems take turns, each round one further on."""
+def measure(
+    rounds: int, sizes: Sequence[int], systems: Mapping[str, str], keep: Callable[[str, list[Run]], None]
+) -> None:
+    """Run each system (by name, with its interpreter) and ``keep`` its runs so far; the systems take turns."""
     texts = headlines()
     found: dict[str, list[Run]] = {name: [] for name in systems}
     with tempfile.TemporaryDirectory() as place:
@@ -105,7 +107,7 @@ def measure(rounds: int, sizes: tuple[int, int], systems: Mapping[str, str]) -> 
                     one = run_once(name, systems[name], folder / f"{rows}.parquet", rows, folder)
                     print(f"{name}: {rows} rows in {one.seconds:.1f} s", file=sys.stderr, flush=True)
                     found[name].append(one)
-    return found
+                keep(name, found[name])
 
 
 def summarise(runs: Sequence[Run]) -> dict[str, Any]:
@@ -216,20 +218,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.only or SYSTEMS
         if with_ray or not name.startswith("ray")
     }
-    runs = measure(options.rounds, tuple(options.sizes), {name: str(python) for name, python in wanted.items()})
-    known = store.read(options.out).get("parts", {}).get("systems", {}).get("systems", {})
-    # Other systems' earlier figures stay when only some are measured, on the same sizes.
     key = store.key_of(MODEL, list(options.sizes), SHARD_ROWS)
-    same = store.read(options.out).get("parts", {}).get("systems", {}).get("key") == key
-    systems = {**(known if same else {}), **{name: summarise(found) for name, found in runs.items()}}
-    result = {
-        "key": key,
-        **store.stamp(),
-        "ray": _ray_version(with_ray),
-        "systems": systems,
-        "ratios": compare(systems),
-    }
-    store.write_part(options.out, "systems", result)
+    ray = _ray_version(with_ray)
+
+    def keep(name: str, runs: list[Run]) -> None:
+        # At once, beside what was measured earlier on the same sizes: an interrupted benchmark loses one system.
+        before = store.read(options.out).get("parts", {}).get("systems", {})
+        systems = {**(before["systems"] if before.get("key") == key else {}), name: summarise(runs)}
+        result = {"key": key, **store.stamp(), "ray": ray, "systems": systems, "ratios": compare(systems)}
+        store.write_part(options.out, "systems", result)
+
+    measure(options.rounds, options.sizes, {name: str(python) for name, python in wanted.items()}, keep)
     print(bulk_table(options.out.parent))
     if options.out == FILE:
         write_guide(store.RESULTS)
