@@ -50,8 +50,8 @@ def recipe(tracked_var: Path, tmp_path: Path, make_recipe: Any, make_rows: Any, 
     data = {"test": {"path": str(test)}}
 
     def make(epochs: float, head_start: str = "probe") -> Any:
-        training = {"epochs": epochs, "learning_rate": 5e-3, "head_start": head_start}
-        return make_recipe("full", data=data, training=training)
+        training = {"epochs": epochs, "learning_rate": 3e-2, "head_start": head_start}
+        return make_recipe("head", data=data, training=training)
 
     return make
 
@@ -60,7 +60,7 @@ def recipe(tracked_var: Path, tmp_path: Path, make_recipe: Any, make_rows: Any, 
 def wheel(recipe: Callable[..., Any], tmp_path: Path) -> Wheel:
     """A wheel whose challenger is tuned well."""
     path = tmp_path / "wheel.toml"
-    path.write_text(recipe(4).to_toml(), encoding="utf-8")
+    path.write_text(recipe(30).to_toml(), encoding="utf-8")
     return Wheel("topic", "topic", NAME, path)
 
 
@@ -101,7 +101,7 @@ def test_a_bad_model_is_replaced_by_a_better_one_and_a_rollback_restores_it(
 def test_a_poisoned_batch_is_refused(
     recipe: Callable[..., Any], wheel: Wheel, sqlite: Engine, correct: Callable[..., None]
 ) -> None:
-    tune(recipe(4))
+    tune(recipe(30))
     correct(lambda label: TURNED.get(label, label))
     found = turn(wheel, sqlite)
     assert found.outcome == "refused" and production() == 1
