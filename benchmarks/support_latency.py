@@ -31,10 +31,10 @@ def ours(folder: Path) -> Reply:
 def haystack(folder: Path) -> Reply:
     """An in-memory store, BM25 and embedding retrievers, joined by reciprocal ranks."""
     from haystack import Document, Pipeline
-    from haystack.components.embedders import SentenceTransformersTextEmbedder
     from haystack.components.joiners import DocumentJoiner
     from haystack.components.retrievers.in_memory import InMemoryBM25Retriever, InMemoryEmbeddingRetriever
     from haystack.document_stores.in_memory import InMemoryDocumentStore
+    from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersTextEmbedder
 
     texts, vectors, model = _given(folder)
     store = InMemoryDocumentStore(embedding_similarity_function="dot_product")

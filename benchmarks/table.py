@@ -22,6 +22,7 @@ from benchmarks.table_finance import finance_table
 from benchmarks.table_load import load_table
 from benchmarks.table_recommend import recommend_table
 from benchmarks.table_serving import search_table, serving_table
+from benchmarks.table_support import support_table
 from benchmarks.tuning import SYSTEMS, summarise
 from benchmarks.tuning_data import DATASETS
 from core.settings import PROJECT_ROOT
@@ -137,6 +138,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "serving": serving_table,
     "search": search_table,
     "finance": finance_table,
+    "support": support_table,
     "recommend": recommend_table,
     "load": load_table,
 }
