@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from core.errors import InputError
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
@@ -25,10 +26,19 @@ class Ease:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """How well each item goes with each history, float32 [m, n] or [m, c]."""
-        history = histories.matrix(self.recency)[:, self.active]
-        everything = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        everything[:, self.active] = np.asarray(history @ self.weights)
-        return everything if candidates is None else everything[:, candidates]
+        places = np.full(self.n_items, -1, dtype=np.int64)
+        places[self.active] = np.arange(len(self.active))
+        wanted = places if candidates is None else places[candidates]
+        known = wanted >= 0
+        history = histories.matrix(self.recency)
+        rows, at = np.unique(places[history.indices], return_inverse=True)
+        weights = self.weights[rows] if candidates is None else self.weights[np.ix_(rows, wanted[known])]
+        if rows.size and rows[0] < 0:  # items of the history without weights
+            weights[0] = 0.0
+        few = csr_array((history.data, at, history.indptr), shape=(len(histories), len(rows)))
+        scores = np.zeros((len(histories), len(wanted)), dtype=np.float32)
+        scores[:, known] = few @ weights
+        return scores
 
 
 def fit_ease(histories: Histories, l2: float = 100.0, max_items: int = MAX_ITEMS) -> Ease:

@@ -1,10 +1,13 @@
 """Features of a user and an item: what each source says, and how the item fits what the user had lately."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verticals.recommend.candidates import Source
 from verticals.recommend.histories import Float32, Floats, Histories, Ints, Recency
@@ -13,6 +16,67 @@ from verticals.recommend.items import Items
 REFERENCE = 2048  # items on which a feature is standardised for a user; more would not change mean and deviation
 MAX_TAGS = 256
 _YEAR = 365.25 * 86_400
+
+
+Maker = Callable[[Ints | None], Float32]  # item numbers (None: all) -> [m, c]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Features of a list for m users, each made only when and as far as it is asked for.
+
+    A weight of zero, and a short list for one user, then cost next to nothing however long the list is.
+    ``items`` are the list's item numbers, None for all; each is standardised by its values for ``reference``.
+    """
+
+    shape: tuple[int, int]
+    makers: tuple[Maker, ...]
+    items: Ints | None
+    reference: Ints | None
+    _made: dict[int, Float32] = field(default_factory=dict, repr=False, compare=False)
+    _standards: dict[int, tuple[Float32, Float32]] = field(default_factory=dict, repr=False, compare=False)
+
+    def weighted(self, weights: Sequence[float]) -> Float32:
+        """The weighted sum of the standardised features, float32 [m, c]."""
+        total = np.zeros(self.shape, dtype=np.float32)
+        shift = np.zeros((self.shape[0], 1), dtype=np.float32)
+        for number, weight in enumerate(weights):
+            if weight != 0:
+                mean, scale = self._standard(number)
+                total += self._whole(number) * (np.float32(weight) * scale)
+                shift += mean * (np.float32(weight) * scale)
+        total -= shift
+        return total
+
+    def picked(self, chosen: Ints | None = None) -> Float32:
+        """Standardised features float32 [m, k, f] of the places ``chosen`` [m, k] (default: all) in the list."""
+        made = np.empty((*(self.shape if chosen is None else chosen.shape), len(self.makers)), dtype=np.float32)
+        for number in range(len(self.makers)):
+            mean, scale = self._standard(number)
+            if chosen is None:
+                part = self._whole(number)
+            elif self.shape[0] == 1 and number not in self._made:
+                part = self.makers[number](chosen[0] if self.items is None else self.items[chosen[0]])
+            else:
+                part = np.take_along_axis(self._whole(number), chosen, axis=1)
+            np.multiply(part - mean, scale, out=made[:, :, number])
+        return made
+
+    def _whole(self, number: int) -> Float32:
+        if number not in self._made:
+            self._made[number] = self.makers[number](self.items)
+        return self._made[number]
+
+    def _standard(self, number: int) -> tuple[Float32, Float32]:
+        """Mean and scale, both [m, 1]."""
+        if number in self._standards:
+            return self._standards[number]
+        whole = self.items is None and self.reference is None
+        values = self._whole(number) if whole else self.makers[number](self.reference)
+        deviation = values.std(axis=1, keepdims=True)
+        scale = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0.0).astype(np.float32)
+        self._standards[number] = values.mean(axis=1, keepdims=True), scale
+        return self._standards[number]
 
 
 @dataclass(frozen=True)
@@ -37,22 +101,19 @@ class Features:
 
     def make(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """Standardised features float32 [m, c, f] of the candidates (default: all n items)."""
+        return self.columns(histories, candidates).picked()
+
+    def columns(self, histories: Histories, candidates: Ints | None = None) -> Columns:
+        """The same, each made when it is asked for."""
         n = histories.n_items
-        every = candidates is None or (len(candidates) == n and bool((candidates == np.arange(n)).all()))
-        profile = self._profile(histories)
-        if every:
-            columns = self._columns(histories, None, profile)
-            references = [column if len(self.reference) == n else column[:, self.reference] for column in columns]
-        else:
-            columns = self._columns(histories, candidates, profile)
-            references = self._columns(histories, self.reference, profile)
-        made = np.empty((*columns[0].shape, len(columns)), dtype=np.float32)
-        for number, (column, reference) in enumerate(zip(columns, references, strict=True)):
-            mean = reference.mean(axis=1, keepdims=True)
-            deviation = reference.std(axis=1, keepdims=True)
-            scale = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0.0).astype(np.float32)
-            np.multiply(column - mean, scale, out=made[:, :, number])
-        return made
+        if candidates is not None and len(candidates) == n and bool((candidates == np.arange(n)).all()):
+            candidates = None
+        return Columns(
+            shape=(len(histories), n if candidates is None else len(candidates)),
+            makers=self._makers(histories),
+            items=candidates,
+            reference=None if len(self.reference) == n else self.reference,
+        )
 
     def _profile(self, histories: Histories) -> tuple[Float32, Floats, Floats]:
         """What the user had lately: tags [m, g], mean date [m] and mean log popularity [m]."""
@@ -64,29 +125,44 @@ class Features:
         popularity = np.asarray(weights @ np.log1p(self.popularity)) / total[:, 0]
         return np.asarray(weights @ self.tags, dtype=np.float32) / total.astype(np.float32), date, popularity
 
-    def _columns(
-        self, histories: Histories, items: Ints | None, profile: tuple[Float32, Floats, Floats]
-    ) -> list[Float32]:
-        tags, date, popularity = profile
-        pick: Ints | slice = slice(None) if items is None else items
-        logs = np.log1p(self.popularity[pick])
-        gap = np.abs(logs[None] - popularity[:, None])
-        found = [source.score(histories, items) for source in self.sources]
-        # A user without events has no level of popularity to be near to.
-        found.append(np.where(histories.lengths[:, None] > 0, -gap, 0.0).astype(np.float32))
+    def _makers(self, histories: Histories) -> tuple[Maker, ...]:
+        tags, date, level = self._profile(histories)
+
+        def popularity_fit(items: Ints | None) -> Float32:
+            # A user without events has no level of popularity to be near to.
+            gap = np.abs(np.log1p(_of(self.popularity, items))[None] - level[:, None])
+            return np.where(histories.lengths[:, None] > 0, -gap, 0.0).astype(np.float32)
+
+        def category_fit(items: Ints | None) -> Float32:
+            return np.asarray(tags @ _of(self.tags, items).T)
+
+        found: list[Maker] = [partial(source.score, histories) for source in self.sources]
+        found.append(popularity_fit)
         if self.tags.shape[1]:
-            found.append(tags @ self.tags[pick].T)
+            found.append(category_fit)
         if np.isfinite(self.published).any():
-            middle = np.nanmedian(self.published)
-            published = np.where(np.isnan(self.published[pick]), middle, self.published[pick])
+            published = np.where(np.isnan(self.published), np.nanmedian(self.published), self.published)
             now = np.where(np.isnan(histories.last_times), np.nanmax(self.published), histories.last_times)
-            age = np.maximum(now[:, None] - published[None], 0.0) / _YEAR
-            found.append((-np.log1p(age)).astype(np.float32))
-            fit = -np.abs(published[None] - np.where(np.isnan(date), middle, date)[:, None]) / _YEAR
-            found.append(fit.astype(np.float32))
-        rows = (np.nan_to_num(values[pick], nan=float(np.nanmean(values))) for values in self.numeric.values())
-        found += [np.broadcast_to(row.astype(np.float32), (len(histories), len(row))) for row in rows]
-        return found
+            lately = np.where(np.isnan(date), np.nanmedian(self.published), date)
+
+            def freshness(items: Ints | None) -> Float32:
+                age = np.maximum(now[:, None] - _of(published, items)[None], 0.0) / _YEAR
+                return (-np.log1p(age)).astype(np.float32)
+
+            def date_fit(items: Ints | None) -> Float32:
+                return (-np.abs(_of(published, items)[None] - lately[:, None]) / _YEAR).astype(np.float32)
+
+            found += [freshness, date_fit]
+        return (*found, *(partial(_same, len(histories), values) for values in self.numeric.values()))
+
+
+def _of(values: NDArray[Any], items: Ints | None) -> NDArray[Any]:
+    return values if items is None else values[items]
+
+
+def _same(users: int, values: Floats, items: Ints | None) -> Float32:
+    row = np.nan_to_num(_of(values, items), nan=float(np.nanmean(values))).astype(np.float32)
+    return np.broadcast_to(row, (users, len(row)))
 
 
 def make_features(

@@ -1,7 +1,7 @@
 """Histories: what each user engaged with, oldest first, as arrays; the one input of every scorer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -46,6 +46,7 @@ class Histories:
     times: Floats
     strengths: Float32
     n_items: int
+    _matrices: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # several sources ask for each
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -77,6 +78,11 @@ class Histories:
 
         With ``equal`` every item weighs 1 before recency.
         """
+        if (recency, equal) not in self._matrices:
+            self._matrices[recency, equal] = self._matrix(recency, equal)
+        return self._matrices[recency, equal]
+
+    def _matrix(self, recency: Recency | None, equal: bool) -> Any:
         values = np.ones(len(self.items)) if equal else self.strengths.astype(np.float64)
         if recency is not None:
             ages: Any = self.ages

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from verticals.recommend.candidates import Source, seen_mask, top_k
 from verticals.recommend.ease import fit_ease
-from verticals.recommend.features import Features, make_features
+from verticals.recommend.features import Columns, Features, make_features
 from verticals.recommend.histories import Float32, Histories, Ints, Recency, hold_out
 from verticals.recommend.item_knn import fit_item_knn
 from verticals.recommend.items import Items
@@ -65,26 +65,21 @@ class Hybrid:
         for start in range(0, len(histories), _USERS_AT_ONCE):
             users = np.arange(start, min(start + _USERS_AT_ONCE, len(histories)))
             few = histories if len(users) == len(histories) else histories.take(users)
-            features = self.features.make(few, candidates)
-            parts.append(self.score_features(few, features, candidates))
+            parts.append(self.parts(few, self.features.columns(few, candidates), candidates)[0])
         return np.concatenate(parts)
 
-    def score_features(self, histories: Histories, features: Float32, candidates: Ints | None = None) -> Float32:
-        """As ``score``, from features made before: what a change of weights costs."""
-        return self.parts(histories, features, candidates)[0]
-
     def parts(
-        self, histories: Histories, features: Float32, candidates: Ints | None = None
+        self, histories: Histories, columns: Columns, candidates: Ints | None = None
     ) -> tuple[Float32, Float32, NDArray[np.bool_]]:
         """The scores, the blend's scores, and where LambdaMART gave the score; all [m, c]."""
-        blended = self.blend.score(features)
+        blended = self.blend.score(columns)
         treed = np.zeros(blended.shape, dtype=bool)
         if self.ranker is None:
             return blended, blended, treed
         items = np.arange(histories.n_items) if candidates is None else candidates
         seen = seen_mask(histories)[:, items]
         chosen, _ = top_k(blended, self.shortlist, seen)
-        scores = self._trees(self.ranker, histories, features, blended, chosen, items)
+        scores = self._trees(self.ranker, histories, columns, blended, chosen, items)
         # The short list comes first; beyond it the blend decides, in one scale without a gap that means something.
         below = blended - blended.max(axis=1, keepdims=True) + scores.min(axis=1, keepdims=True) - 1
         np.put_along_axis(below, chosen, scores, axis=1)
@@ -106,19 +101,20 @@ class Hybrid:
 
     def contributions(self, histories: Histories, candidates: Ints) -> tuple[tuple[str, ...], Float32]:
         """What each feature adds to each score, [m, c, f], with the names of the features."""
-        features = self.features.make(histories, candidates)
+        columns = self.features.columns(histories, candidates)
         if self.ranker is None:
-            return self.blend.names, self.blend.contributions(features)
-        blended = self.blend.score(features)
+            return self.blend.names, self.blend.contributions(columns.picked())
+        blended = self.blend.score(columns)
         every = np.broadcast_to(np.arange(len(candidates)), blended.shape)
-        rows = self._rows(histories, features, blended, every, candidates)
+        rows = self._rows(histories, columns, blended, every, candidates)
         shares = self.ranker.contributions(rows)
         return self.ranker.names, shares.reshape(*blended.shape, -1).astype(np.float32)
 
-    def _rows(self, histories: Histories, features: Float32, blended: Float32, chosen: Ints, items: Ints) -> Float32:
-        picked = np.take_along_axis(features, chosen[:, :, None], axis=1)
+    def _rows(self, histories: Histories, columns: Columns, blended: Float32, chosen: Ints, items: Ints) -> Float32:
         popularity = self.features.popularity[items[chosen]]
-        return rows_for_trees(picked, np.take_along_axis(blended, chosen, axis=1), popularity, histories)
+        return rows_for_trees(
+            columns.picked(chosen), np.take_along_axis(blended, chosen, axis=1), popularity, histories
+        )
 
     def _trees(self, ranker: LambdaMart, *given: Any) -> Float32:
         rows = self._rows(*given)
@@ -218,16 +214,16 @@ def _fit_trees(
     everything = np.arange(earlier.n_items)
     for part in _batches(users):
         histories = earlier.take(part)
-        features = hybrid.features.make(histories)
-        blended = hybrid.blend.score(features)
+        columns = hybrid.features.columns(histories)
+        blended = hybrid.blend.score(columns)
+        chosen, scores = top_k(blended, config.shortlist, seen_mask(histories))
+        made = hybrid._rows(histories, columns, blended, chosen, everything).reshape(*chosen.shape, -1)
         for row, user in enumerate(part):
-            one = histories.take(np.array([row]))
-            chosen, scores = top_k(blended[[row]], config.shortlist, seen_mask(one))
-            chosen = chosen[:, scores[0] > -np.inf]
-            hits = np.isin(chosen[0], later[user])
+            there = scores[row] > -np.inf
+            hits = np.isin(chosen[row, there], later[user])
             if not hits.any():
                 continue  # a list without a right answer teaches nothing
-            rows.append(hybrid._rows(one, features[[row]], blended[[row]], chosen, everything))
+            rows.append(made[row, there])
             relevant.append(hits.astype(np.int64))
             groups.append(len(hits))
     if not rows:

@@ -52,9 +52,9 @@ def arrange(
     if not 0 <= variety <= 1:
         raise InputError(f"variety = {variety}; the dial goes from 0 (the ranker's order) to 1 (variety alone).")
     hybrid = who.hybrid.with_weights(dict(weights)) if weights else who.hybrid
-    features = hybrid.features.make(who.past, numbers)
-    scores, plain, treed = (part[0] for part in hybrid.parts(who.past, features, numbers))
-    base = who.hybrid.blend.score(features)[0] if weights else plain
+    columns = hybrid.features.columns(who.past, numbers)
+    scores, plain, treed = (part[0] for part in hybrid.parts(who.past, columns, numbers))
+    base = who.hybrid.blend.score(columns)[0] if weights else plain
     probabilities = _probabilities(snapshot, who, base, scores, treed)
     order = np.argsort(-scores, kind="stable")
     keep = len(order) if top is None else min(top, len(order))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from core.errors import InputError, MissingExtra
+from verticals.recommend.features import Columns
 from verticals.recommend.histories import Float32, Floats, Histories, Ints
 
+NEGLIGIBLE = 0.01  # of the sum of a blend's weights
 INSTALL = 'pip install "lightgbm>=4.6"'
 
 
@@ -20,9 +22,9 @@ class Blend:
     names: tuple[str, ...]
     weights: tuple[float, ...]
 
-    def score(self, features: Float32) -> Float32:
-        """float32 [m, c] from features [m, c, f]."""
-        return np.asarray(features @ np.asarray(self.weights, dtype=np.float32))
+    def score(self, columns: Columns) -> Float32:
+        """float32 [m, c]."""
+        return columns.weighted(self.weights)
 
     def contributions(self, features: Float32) -> Float32:
         """What each feature adds to the score, [m, c, f]; the sum over the last axis is the score."""
@@ -71,7 +73,8 @@ def fit_blend(features: Sequence[Float32], relevant: Sequence[Floats], names: Se
 
     start = np.full(len(names), 1 / len(names))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(names), options={"maxiter": 60})
-    return Blend(tuple(names), tuple(float(w) for w in found.x))
+    kept = np.where(found.x < NEGLIGIBLE * found.x.sum(), 0.0, found.x)  # what decides nothing need not be computed
+    return Blend(tuple(names), tuple(float(w) for w in kept))
 
 
 @dataclass(frozen=True)

@@ -176,9 +176,8 @@ def _scores(hybrid: Hybrid, newcomers: Blend, past: Histories, rows: list[Judged
     for start in range(0, len(users), 128):
         some = users[start : start + 128]
         few = past.take(some)
-        features = every.features.make(few, candidates)
-        scores, plain, _ = every.parts(few, features, candidates)
-        new = newcomers.score(every.features.make(last_events(few, 2), candidates))
+        scores, plain, _ = every.parts(few, every.features.columns(few, candidates), candidates)
+        new = newcomers.score(every.features.columns(last_events(few, 2), candidates))
         for at, user in enumerate(some.tolist()):
             for number in by_user[user]:
                 places = np.searchsorted(candidates, rows[number].items)
