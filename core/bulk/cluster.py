@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from core.bulk.job import Receipt
-from core.errors import MissingExtra
+from core.errors import InputError, MissingExtra
+
+_BLOCKS = 20_000  # shards beyond that share a block; more would burden the cluster's head
 
 
 def require_ray() -> None:
@@ -39,7 +41,9 @@ def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Rece
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False
-        tasks = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        tasks = ray.data.from_items(
+            [{"number": number} for number in numbers], override_num_blocks=min(len(numbers), _BLOCKS)
+        )
         threads = None if os.environ.get("RAY_ADDRESS") else threads_each(workers)
         receipts = tasks.map_batches(
             _Actor,
@@ -52,9 +56,26 @@ def run_ray(folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Rece
         )
         for row in receipts.iter_rows():
             yield Receipt(int(row["number"]), int(row["rows"]), int(row["errors"]), float(row["seconds"]))
+    except Exception as error:
+        mended = _mended(error)
+        if mended is None:
+            raise
+        raise mended from None
     finally:
         if ours:
             ray.shutdown()
+
+
+def _mended(error: BaseException) -> InputError | None:
+    """The sentence for the user inside what Ray wrapped around it with the traceback of another process."""
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        if type(inner) is InputError:
+            return inner
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return None
 
 
 def _connect(ray: Any, workers: int) -> None:

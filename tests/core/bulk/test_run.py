@@ -295,3 +295,17 @@ def test_ray_gives_what_one_process_gives(
     parts = sorted((tmp_path / "ray").glob("part-*"))
     joined = "".join(part.read_text().partition("\n")[2] for part in parts)
     assert joined == (tmp_path / "one.csv").read_text().partition("\n")[2]
+
+
+def test_a_users_error_on_another_machine_is_told_as_one() -> None:
+    from core.bulk.cluster import _mended
+
+    class Wrapped(Exception):
+        cause: Exception | None = None
+
+    sentence, outer, middle = InputError("the input has changed."), RuntimeError("task failed"), Wrapped("traceback …")
+    middle.cause = sentence
+    outer.__cause__ = middle
+    assert _mended(outer) is sentence
+    middle.cause = ValueError("ours")
+    assert _mended(outer) is None
