@@ -38,7 +38,7 @@ class HybridConfig(BaseModel):
 
     ranker: Literal["auto", "lambdamart", "blend"] = "auto"
     inner_fraction: float = 0.2
-    shortlist: int = 300
+    shortlist: int = 100
     trees: int = 150
     negatives: int = 500
     ease_l2: float = 100.0

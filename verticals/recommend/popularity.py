@@ -50,10 +50,16 @@ class Trending:
         now = np.where(np.isnan(now), end, now)
         moments, which = np.unique(now, return_inverse=True)
         rows = np.empty((len(moments), self.n_items), dtype=np.float32)
-        first, last = (np.searchsorted(self.times, moments - back, side="right") for back in (self._reach, 0.0))
-        for row, (a, b, moment) in enumerate(zip(first, last, moments, strict=True)):
-            weights = 0.5 ** ((moment - self.times[a:b]) / self.half_life)
-            rows[row] = np.bincount(self.items[a:b], weights=weights, minlength=self.n_items)
+        counts = np.zeros(self.n_items)
+        before = float(moments[0]) if len(moments) else 0.0
+        done = np.searchsorted(self.times, before - self._reach, side="right")
+        for row, (moment, last) in enumerate(zip(moments, np.searchsorted(self.times, moments, "right"), strict=True)):
+            # What was counted fades as a whole; only later events are looked at one by one.
+            counts *= 0.5 ** ((moment - before) / self.half_life)
+            weights = 0.5 ** ((moment - self.times[done:last]) / self.half_life)
+            counts += np.bincount(self.items[done:last], weights=weights, minlength=self.n_items)
+            rows[row] = counts
+            done, before = max(done, last), moment
         scores = np.log1p(rows if candidates is None else rows[:, candidates])
         return np.asarray(scores[which])
 

@@ -1,12 +1,15 @@
 """Taste: what a user likes as a vector, from the texts of recent items; works for an item nobody has seen yet."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from core.errors import InputError
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
 
+_USERS_AT_ONCE = 128
 RECENT = 50  # older items no longer move the vector; a bound keeps the cost of an event constant
 
 
@@ -51,20 +54,32 @@ def centred(vectors: Float32, mean: Float32 | None = None) -> Float32:
 def user_vectors(histories: Histories, vectors: Float32, attention: Attention | None = None) -> Float32:
     """Unit vectors [m, d]; zeros for a user without events."""
     attention = attention or Attention()
-    out = np.zeros((len(histories), vectors.shape[1]), dtype=np.float32)
-    weights = histories.matrix(attention.recency)
-    for user in range(len(histories)):
-        items, _, _ = histories.of(user)
-        recent = np.unique(items[-attention.recent :])
-        if not recent.size:
-            continue
-        rows = vectors[recent]
-        shares = np.asarray(weights[[user]][:, recent].toarray())[0].astype(np.float64)
-        if recent.size > 1:
-            alike = (rows @ rows.sum(axis=0) - 1) / (recent.size - 1)
-            shares *= np.exp(alike / attention.temperature)
-        out[user] = (shares / shares.sum()) @ rows
-    return normalised(out)
+    kept = histories.ages < attention.recent
+    shape = (len(histories), histories.n_items)
+    recent = csr_array((np.ones(int(kept.sum()), np.float32), (histories.rows[kept], histories.items[kept])), shape)
+    recent.data[:] = 1.0  # an item counts once
+    weights = csr_array(histories.matrix(attention.recency) * recent)
+    parts = [
+        _mixed(weights[start : start + _USERS_AT_ONCE], vectors, attention.temperature)
+        for start in range(0, len(histories), _USERS_AT_ONCE)
+    ]
+    return normalised(np.concatenate(parts)) if parts else np.zeros((0, vectors.shape[1]), np.float32)
+
+
+def _mixed(weights: Any, vectors: Float32, temperature: float) -> Float32:
+    """The recent items' vectors of each user, shared out by ``Attention`` [m, d]; ``weights`` is sparse [m, n]."""
+    lengths = np.diff(weights.indptr)
+    there = np.arange(max(1, int(lengths.max(initial=0))))[None] < lengths[:, None]
+    items = np.zeros(there.shape, dtype=np.int64)
+    items[there] = weights.indices
+    shares = np.zeros(there.shape, dtype=np.float32)
+    shares[there] = weights.data
+    rows = vectors[items] * there[:, :, None]
+    alike = (rows @ rows.sum(axis=1)[:, :, None])[:, :, 0] - 1
+    alike /= np.maximum(lengths - 1, 1)[:, None]
+    shares *= np.where((lengths > 1)[:, None], np.exp(alike / temperature), 1.0).astype(np.float32)
+    shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.float32(1e-30))
+    return np.asarray((shares[:, None] @ rows)[:, 0], dtype=np.float32)
 
 
 @dataclass(frozen=True)
