@@ -105,7 +105,9 @@ def _turn(
         raise InputError(f"{wheel.model}: the challenger was tuned elsewhere; turn the wheel in one process.")
     begun = replace(begun, champion=champion.version, challenger=tuned.version, trained_on=taught)
     texts = _texts(recipe, held)
-    decision = judge(load_predictor(_folder(champion)), load_predictor(tuned.path), texts, gate or FlywheelConfig())
+    # By the same engine: a champion that happens to be exported already would seem faster.
+    models = [load_predictor(place, engine="torch") for place in (_folder(champion), tuned.path)]
+    decision = judge(models[0], models[1], texts, gate or FlywheelConfig())
     judged = replace(begun, reasons=decision.reasons, figures=decision.figures)
     if not decision.promote:
         return turns.finish(judged, "refused", clock())
