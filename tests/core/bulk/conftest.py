@@ -25,7 +25,7 @@ def read_rows() -> Read:
             rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
             return rows
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         import csv
 
         with path.open(newline="", encoding="utf-8") as file:

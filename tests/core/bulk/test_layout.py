@@ -54,7 +54,7 @@ def test_jsonl_values_survive(tmp_path: Path, rows: list[dict[str, Any]], shard_
         parts.append(tmp_path / f"part-{shard.number}.jsonl")
         write_table(read_shard(path, layout, shard).table, parts[-1], ".jsonl")
     join(parts, out, ".jsonl", schema(layout, path).empty_table())
-    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n") if line]
     assert found == [{name: row.get(name) for name in layout.columns} for row in rows]
 
 

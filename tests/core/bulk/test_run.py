@@ -260,23 +260,23 @@ def test_a_manifest_of_something_else_is_refused(table: Path, tmp_path: Path) ->
         Job.load(tmp_path / "out")
 
 
-def test_command(table: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(table: Path, tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = ["bulk", "predict", str(table), str(tmp_path / "out.csv"), "--model", str(tiny_model), "--json"]
     assert main(command) == 0
-    output = capsys.readouterr()
+    output = capfd.readouterr()
     assert json.loads(output.out)["rows"] == 25
     assert "row" in output.err, "no progress was shown"
     assert main(command) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "exists already" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")
 def test_without_ray_the_command_to_install_it_is_told(
-    table: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    table: Path, tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["bulk", "predict", str(table), str(tmp_path / "out"), "--model", str(tiny_model), "--engine", "ray"]
     assert main(command) == 2
-    assert "pip install 'headwater[ray]'" in capsys.readouterr().err
+    assert "pip install 'headwater[ray]'" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

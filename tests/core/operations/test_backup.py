@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,10 +147,10 @@ def test_an_index_that_is_published_meanwhile_is_taken_again(
     copytree, index = shutil.copytree, settings.var / "index"
     moved: list[int] = []
 
-    def slow(source: Path, target: Path) -> object:
+    def slow(source: Path, target: Path, *rest: Any) -> object:
         if not moved:
             moved.append(HybridIndex.build(DOCUMENTS[:1], Hashed()).save(index, keep=1))
-        return copytree(source, target)
+        return copytree(source, target, *rest)
 
     monkeypatch.setattr("core.operations.backup.shutil.copytree", slow)
     backup(settings, tmp_path / "saved.tar.gz")
@@ -252,11 +253,11 @@ def test_wrong_use(settings: Settings, tmp_path: Path) -> None:
         restore(tmp_path / "none.tar.gz", tmp_path / "restored")
 
 
-def test_commands(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     archive, folder = tmp_path / "saved.tar.zst", tmp_path / "restored"
     assert main(["backup", str(archive), "--json"]) == 0
-    saved = json.loads(capsys.readouterr().out)
+    saved = json.loads(capfd.readouterr().out)
     assert main(["restore", str(archive), "--var", str(folder), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capfd.readouterr().out)
     assert found["files"] == saved["files"] == sum(path.is_file() for path in folder.rglob("*"))
     assert main(["restore", str(archive), "--var", str(folder)]) == 2
