@@ -104,6 +104,12 @@ def actor() -> str | None:
     return found.user.name
 
 
+def may(role: str) -> bool:
+    """Whether the viewer has the role; everybody has where nobody must sign in."""
+    found = _session("") if compulsory() else None
+    return not compulsory() or (found is not None and _may(found, role))
+
+
 def acting() -> AbstractContextManager[None]:
     """Within, what the audit log is told was done by the viewer, or by the machine's user where nobody signs in."""
     found = _session("") if compulsory() else None

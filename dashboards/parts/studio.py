@@ -14,6 +14,7 @@ from core.serving.registry import Registry
 from core.settings import get_settings
 from core.studio import uploads, work
 from core.tuning.recipe import Recipe
+from dashboards.parts import sign_in
 from dashboards.parts.language import Texts
 
 _COLOURS: dict[work.State, Literal["blue", "green", "red", "gray"]] = {
@@ -187,6 +188,10 @@ def _tune(t: Texts, recipe: Recipe) -> None:
 
 
 def _models(t: Texts) -> None:
+    """Versions with their cards; an admin moves them where people sign in, since a promotion is for everybody."""
+    admin = sign_in.may("admin")
+    if not admin:
+        st.caption(t("common.studio.admins"))
     registry = Registry(get_settings())
     try:
         models = registry.list()
@@ -207,14 +212,16 @@ def _models(t: Texts) -> None:
                 f"**{model.name} {version.version}** {aliases} · {version.method} · "
                 f"{version.created:%Y-%m-%d %H:%M} UTC" + ("" if accuracy is None else f" · {accuracy:.3f}")
             )
-            if "production" not in version.aliases and act.button(
-                t("common.studio.promote"), key=f"studio-promote-{model.name}-{version.version}"
+            if (
+                admin
+                and "production" not in version.aliases
+                and act.button(t("common.studio.promote"), key=f"studio-promote-{model.name}-{version.version}")
             ):
                 _do(t, partial(registry.promote, model.name, version.version))
             if version.card is not None and version.card.is_file():
                 with st.expander(t("common.studio.card")):
                     _card(version.card)
-    if "previous" in model.aliases and st.button(t("common.studio.rollback"), icon=":material/undo:"):
+    if admin and "previous" in model.aliases and st.button(t("common.studio.rollback"), icon=":material/undo:"):
         _do(t, partial(registry.rollback, model.name))
 
 
@@ -233,7 +240,8 @@ def _latest(kind: str, name: str) -> work.Work | None:
 
 def _do(t: Texts, act: Callable[[], object]) -> None:
     try:
-        act()
+        with sign_in.acting():
+            act()
     except InputError as error:
         st.error(t("common.failed", why=str(error)), icon=":material/error:")
         return

@@ -23,10 +23,6 @@ STYLE = """
 <style>
 mark { background: #ffe38a; color: inherit; padding: 0.05em 0.1em; border-radius: 3px; }
 .hw-doc { white-space: pre-wrap; line-height: 1.55; font-size: 0.92rem; }
-[data-testid="stAppDeployButton"] { display: none; }
-button[data-testid^="stBaseButton-primary"] { background: #1f7a70; border-color: #1f7a70; }
-button[data-testid^="stBaseButton-primary"]:hover:not(:disabled) { background: #17625a; border-color: #17625a; }
-button[data-testid^="stBaseButton-primary"]:disabled { background: rgba(128,128,128,.18); border-color: transparent; }
 .hw-meter { height: 6px; border-radius: 3px; background: rgba(128,128,128,.22); overflow: hidden; }
 .hw-meter > span { display: block; height: 100%; border-radius: 3px; }
 .hw-answer { white-space: pre-wrap; line-height: 1.55; padding: .1rem 0 .35rem; font-size: 1rem; }

@@ -52,8 +52,8 @@ def settle(page: Any) -> None:
 
 
 def look(page: Any, name: str) -> None:
-    """Keep a picture for whoever wants to look: HEADWATER_SCREENSHOTS names the folder."""
-    folder = os.environ.get("HEADWATER_SCREENSHOTS")
+    """Keep a picture for whoever wants to look: HEADWATER_SHOTS names the folder."""
+    folder = os.environ.get("HEADWATER_SHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/recommend-{name}.png", full_page=True)

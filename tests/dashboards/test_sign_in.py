@@ -51,8 +51,8 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 def look(page: Any, name: str) -> None:
-    """Keep a picture for whoever wants to look: HEADWATER_SCREENSHOTS names the folder."""
-    folder = os.environ.get("HEADWATER_SCREENSHOTS")
+    """Keep a picture for whoever wants to look: HEADWATER_SHOTS names the folder."""
+    folder = os.environ.get("HEADWATER_SHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/sign-in-{name}.png", full_page=True)
