@@ -240,8 +240,7 @@ def _latest(kind: str, name: str) -> work.Work | None:
 
 def _do(t: Texts, act: Callable[[], object]) -> None:
     try:
-        with sign_in.acting():
-            act()
+        act()
     except InputError as error:
         st.error(t("common.failed", why=str(error)), icon=":material/error:")
         return

@@ -45,13 +45,18 @@ def correct(sqlite: Engine, make_rows: Callable[..., Any]) -> Callable[..., None
 
 @pytest.fixture
 def recipe(tracked_var: Path, tmp_path: Path, make_recipe: Any, make_rows: Any, write_csv: Any) -> Callable[..., Any]:
-    """A recipe with a frozen test of its own; with few epochs from a random head, the model is bad."""
-    test = write_csv(tmp_path / "test.csv", make_rows("classification", 30, seed=5))
-    data = {"test": {"path": str(test)}}
+    """A recipe with a frozen test of its own; ``wrong``: it learns another topic's name for each, and is bad at all.
 
-    def make(epochs: float, head_start: str = "probe") -> Any:
-        training = {"epochs": epochs, "learning_rate": 3e-2, "head_start": head_start}
-        return make_recipe("head", data=data, training=training)
+    A model that hardly learnt would not do: it says the same of every text, which is always right for one label.
+    """
+    test = write_csv(tmp_path / "test.csv", make_rows("classification", 30, seed=5))
+    rows = make_rows("classification", 10, seed=1)
+    right = write_csv(tmp_path / "right.csv", rows)
+    twisted = write_csv(tmp_path / "wrong.csv", [{**row, "label": TURNED[row["label"]]} for row in rows])
+
+    def make(epochs: float, wrong: bool = False) -> Any:
+        data = {"train": {"path": str(twisted if wrong else right)}, "test": {"path": str(test)}}
+        return make_recipe("head", data=data, training={"epochs": epochs, "learning_rate": 3e-2})
 
     return make
 
@@ -79,7 +84,7 @@ def versions() -> int:
 def test_a_bad_model_is_replaced_by_a_better_one_and_a_rollback_restores_it(
     recipe: Callable[..., Any], wheel: Wheel, sqlite: Engine, correct: Callable[..., None]
 ) -> None:
-    tune(recipe(0.1, "random"))
+    tune(recipe(10, wrong=True))
     correct()
     found = turn(wheel, sqlite)
     assert found.outcome == "promoted", (found.reasons, found.figures)
@@ -116,7 +121,7 @@ def test_a_turn_that_is_killed_leaves_the_champion_and_goes_on(
     correct: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tune(recipe(0.1, "random"))
+    tune(recipe(10, wrong=True))
     correct()
 
     def killed(*_: Any, **__: Any) -> Any:
@@ -143,8 +148,8 @@ def test_what_people_promoted_meanwhile_stays(
     correct: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tune(recipe(0.1, "random"))
-    tune(recipe(0.2, "random"))
+    tune(recipe(10, wrong=True))
+    tune(recipe(11, wrong=True))
     correct()
     judge = judging.judge
 
