@@ -105,10 +105,20 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, read_rows: Any) ->
     assert not list(out.glob("*.part")) and not list(out.glob(".*.part"))
 
 
-def test_two_processes_give_what_one_gives(table: Path, tmp_path: Path, options: Callable[..., Options]) -> None:
+def same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Equal but for the last digits of probabilities, which depend on the number of threads."""
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert {**one, "probability": 0} == {**other, "probability": 0}
+        assert float(one["probability"] or -1) == pytest.approx(float(other["probability"] or -1), abs=1e-5)
+
+
+def test_two_processes_give_what_one_gives(
+    table: Path, tmp_path: Path, options: Callable[..., Options], read_rows: Any
+) -> None:
     run(table, tmp_path / "one.csv", options(shard_rows=4))
     run(table, tmp_path / "two.csv", options(shard_rows=4), workers=2)
-    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    same(read_rows(tmp_path / "two.csv"), read_rows(tmp_path / "one.csv"))
 
 
 @pytest.fixture
@@ -284,7 +294,7 @@ def test_without_ray_the_command_to_install_it_is_told(
     importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'headwater[ray]'"
 )
 def test_ray_gives_what_one_process_gives(
-    table: Path, tmp_path: Path, options: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+    table: Path, tmp_path: Path, options: Callable[..., Options], read_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     run(table, tmp_path / "one.csv", options(shard_rows=4))
@@ -292,9 +302,7 @@ def test_ray_gives_what_one_process_gives(
     (tmp_path / "ray" / "part-000003.csv").unlink()
     done = run(table, tmp_path / "ray", options(shard_rows=4), "ray", workers=2, format=".csv")
     assert (done.rows, done.resumed, done.errors) == (25, 21, 2)
-    parts = sorted((tmp_path / "ray").glob("part-*"))
-    joined = "".join(part.read_text().partition("\n")[2] for part in parts)
-    assert joined == (tmp_path / "one.csv").read_text().partition("\n")[2]
+    same(read_rows(tmp_path / "ray"), read_rows(tmp_path / "one.csv"))
 
 
 def test_a_users_error_on_another_machine_is_told_as_one() -> None:
