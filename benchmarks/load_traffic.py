@@ -45,7 +45,7 @@ class Traffic:
     appended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Read the shipped samples, and ask the recommender for items to score."""
+        """Read the shipped samples."""
         self._questions = pd.read_csv(PROJECT_ROOT / "data" / "samples" / "intents-test.csv")["text"].tolist()
         self._news = pd.read_csv(PROJECT_ROOT / "data" / "samples" / "finance-sentiment-test.csv")["text"].tolist()
         self._items = pd.read_csv(PROJECT_ROOT / "data" / "recommend" / "items.csv")["id"].astype(str).tolist()

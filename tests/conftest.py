@@ -315,7 +315,7 @@ def tiny_model(make_recipe: RecipeMaker, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def empty_tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's schema, made once for the whole session because making it takes seconds."""
-    from core.serving.registry import connect
+    from core.serving.mlflow_client import connect
     from core.settings import Settings
 
     var = tmp_path_factory.mktemp("tracking")

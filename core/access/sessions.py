@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, func, insert, select
 from core.access import audit
 from core.access.config import AccessSettings
 from core.access.tables import attempts, sessions, users
-from core.access.users import User, Users, _user
+from core.access.users import User, Users, user_of
 from core.operations.database import insert_unless_known
 
 _TOKEN = re.compile(r"hs_[A-Za-z0-9_-]{43}")
@@ -104,7 +104,7 @@ class Sessions:
         )
         with self.engine.connect() as db:
             row = db.execute(wanted).one_or_none()
-        return None if row is None else Session(_user(row), row.expires)
+        return None if row is None else Session(user_of(row), row.expires)
 
     def sign_out(self, token: str | None) -> None:
         """End a session; nothing when there is none."""

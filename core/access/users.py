@@ -101,13 +101,13 @@ class Users:
     def list(self) -> list[User]:
         """Every account, by name."""
         with self.engine.connect() as db:
-            return [_user(row) for row in db.execute(select(users).order_by(users.c.name))]
+            return [user_of(row) for row in db.execute(select(users).order_by(users.c.name))]
 
     def find(self, name: str) -> User | None:
         """One account."""
         with self.engine.connect() as db:
             row = self._row(db, name)
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     def any(self) -> bool:
         """Whether somebody can sign in."""
@@ -122,7 +122,7 @@ class Users:
             if disabled:
                 db.execute(delete(sessions).where(sessions.c.name == name))
             self._log(db, "user-disable" if disabled else "user-enable", name)
-            return _user(self._require(db, name))
+            return user_of(self._require(db, name))
 
     def password(self, name: str, password: str) -> User:
         """Set another password, and end the sessions."""
@@ -135,7 +135,7 @@ class Users:
             db.execute(update(users).where(users.c.name == name).values(hash=hash, changed=self._now()))
             db.execute(delete(sessions).where(sessions.c.name == name))
             self._log(db, "user-password", name)
-            return _user(self._require(db, name))
+            return user_of(self._require(db, name))
 
     def right(self, name: str, password: str) -> User | None:
         """The account, if it may sign in and this is its password; takes the same time when there is none."""
@@ -149,7 +149,7 @@ class Users:
             fresh = self.passwords.hash(password)
             with self.engine.begin() as db:  # unless somebody changed it meanwhile
                 db.execute(update(users).where(users.c.name == name, users.c.hash == row.hash).values(hash=fresh))
-        return _user(row)
+        return user_of(row)
 
     def _row(self, db: Connection, name: str) -> Row[Any] | None:
         if not _NAME.fullmatch(name):  # a NUL, say, is an error to some databases
@@ -175,5 +175,6 @@ def _roles(roles: Sequence[str]) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in roles)
 
 
-def _user(row: Row[Any]) -> User:
+def user_of(row: Row[Any]) -> User:
+    """The account in a row of the table."""
     return User(row.name, tuple(row.roles), row.created, row.changed, row.disabled)

@@ -149,7 +149,7 @@ def challenger_recipe(recipe: "Recipe", wheel: Wheel, champion: "VersionInfo", r
 
     From the backbone with the recipe's own training once the champion carries ``MOST_PARENTS`` models it started from.
     """
-    from core.tuning.recipe import Recipe, _apply
+    from core.tuning.recipe import Recipe, apply_override
 
     values = recipe.model_dump(mode="json", exclude_none=True)
     values["data"]["train"] = [{"path": str(rows), "columns": {"text": "text", "label": "label"}}]
@@ -157,7 +157,7 @@ def challenger_recipe(recipe: "Recipe", wheel: Wheel, champion: "VersionInfo", r
     if _parents(folder) < MOST_PARENTS:
         values["start_from"] = str(folder)
         for change in wheel.changes:
-            _apply(values, change)
+            apply_override(values, change)
     return Recipe.parse(values, where=f"wheel {wheel.name}")
 
 

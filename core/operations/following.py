@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.operations.wheels import SHIPPED, registry_exists
+from core.operations.wheels import SHIPPED
+from core.serving import mlflow_client
 from core.settings import Settings, get_settings
 
 _log = logging.getLogger("headwater.models")
@@ -91,7 +92,7 @@ def _place_of(reference: str, settings: Settings) -> Callable[[], Any]:
 
 
 def _find(reference: str, settings: Settings) -> Path:
-    if not registry_exists(settings):  # asking it would create it
+    if not mlflow_client.is_there(settings):  # asking it would create it
         if (SHIPPED / reference / "recipe.toml").is_file():
             return SHIPPED / reference
         raise InputError(f"there is no model {reference!r}, neither registered nor in data/adapters.")

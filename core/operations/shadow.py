@@ -242,11 +242,11 @@ def registered_challenger(settings: Any) -> Callable[[str, int | None], Challeng
     loaded: dict[tuple[str, int], Any] = {}
 
     def find(model: str, champion: int | None) -> Challenger | None:
-        from core.operations.wheels import registry_exists
+        from core.serving import mlflow_client
         from core.serving.predictor import load_predictor
         from core.serving.registry import Registry
 
-        if not registry_exists(settings):
+        if not mlflow_client.is_there(settings):
             return None
         try:
             version = Registry(settings).show(f"{model}@challenger")

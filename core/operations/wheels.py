@@ -185,7 +185,9 @@ def _turn_apart(name: str) -> None:
 
 
 def _recipe_of(model: str, settings: Settings, turns: Turns) -> Path:
-    if registry_exists(settings):
+    from core.serving import mlflow_client
+
+    if mlflow_client.is_there(settings):
         from core.serving.registry import Registry
 
         try:
@@ -207,11 +209,6 @@ def _made_here(recipe: Path, turns: Turns) -> bool:
 
     ours = (turns.home.parent.name, turns.home.name)
     return any(source.path.parent.parts[-2:] == ours for source in Recipe.load(recipe).data.train)
-
-
-def registry_exists(settings: Settings) -> bool:
-    """Whether anything can have been registered; opening the registry would make it, which takes seconds."""
-    return settings.tracking_uri is not None or (settings.var / "mlflow.db").exists()
 
 
 def _located(path: Path, settings: Settings) -> Path | None:

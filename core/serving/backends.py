@@ -13,7 +13,7 @@ from core.errors import InputError, MissingExtra
 from core.settings import Settings
 
 if TYPE_CHECKING:
-    from core.serving.registry import MlflowClient
+    from core.serving.mlflow_client import MlflowClient
 
 log = logging.getLogger(__name__)
 PARAM_LIMIT, TAG_LIMIT = 6000, 8000  # MLflow's, in characters
@@ -68,16 +68,16 @@ class MlflowBackend:
 
     def start(self, run: RunStart) -> str:
         """Create the experiment and the run, or reopen the run of an earlier attempt."""
-        from core.serving import registry
+        from core.serving import mlflow_client
 
-        client = self._client = registry.connect(self.settings)
+        client = self._client = mlflow_client.connect(self.settings)
         self._run = self._reopen(client, run) or self._create(client, run)
         tags = {key: shorten(value, TAG_LIMIT) for key, value in run.tags.items()}
         tags |= {"headwater.run": run.run_id, "headwater.attempt": str(run.attempt)}
         # A resumed run has its parameters already, and MLflow refuses to change them.
         resumed = run.ids.get("mlflow") == self._run
         params = {} if resumed else {k: shorten(value, PARAM_LIMIT) for k, value in run.params.items()}
-        registry.log_to_run(client, self._run, params=params, tags=tags)
+        mlflow_client.log_to_run(client, self._run, params=params, tags=tags)
         if "recipe" in run.tags and not resumed:
             client.log_text(self._run, run.tags["recipe"], "recipe.toml")
         return self._run
@@ -96,7 +96,7 @@ class MlflowBackend:
     def _create(self, client: "MlflowClient", run: RunStart) -> str:
         experiment = client.get_experiment_by_name(run.experiment)
         if experiment is None:
-            from core.serving.registry import artifact_root
+            from core.serving.mlflow_client import artifact_root
 
             # MLflow's default would be a folder below whatever the current directory is.
             local = self.settings.mlflow_uri.startswith("sqlite")
@@ -115,7 +115,7 @@ class MlflowBackend:
 
     def log(self, points: Sequence[Point]) -> None:
         """Record metric values in as few transactions as MLflow's limits allow."""
-        from core.serving.registry import log_to_run
+        from core.serving.mlflow_client import log_to_run
 
         log_to_run(self._opened(), self._run, metrics=points)
 

@@ -18,7 +18,7 @@ from core.errors import InputError
 from core.serving.versions import Move, dump_moves, metric_values, mlflow_key, parse_moves, to_json
 
 if TYPE_CHECKING:
-    from core.serving.registry import MlflowClient, ModelVersion, RegisteredModel
+    from core.serving.mlflow_client import MlflowClient, ModelVersion, RegisteredModel
 
 _MOVES, _STATE, _ID, _PATH = "headwater.moves", "headwater.state", "headwater.id", "headwater.path"
 METRICS, FINGERPRINT = "headwater.metrics", "headwater.fingerprint"

@@ -276,7 +276,7 @@ def _mark_killed(settings: Settings, state: RunState) -> None:
     if "mlflow" not in state.ids:
         return
     try:
-        from core.serving.registry import connect, log_to_run
+        from core.serving.mlflow_client import connect, log_to_run
 
         client = connect(settings)
         log_to_run(client, state.ids["mlflow"], tags={"headwater.interrupted": "true"})

@@ -20,7 +20,8 @@ def run(folder: Path) -> int:
     asked = json.loads((folder / "work.json").read_text(encoding="utf-8"))
     recipe = str(folder / "recipe.toml")
     command = [sys.executable, "-m", "core.cli", asked["kind"], recipe, *asked["options"], "--json"]
-    with FileLock(folder / LOCK, timeout=0):
+    # Whoever looks whether it is held holds it for a moment.
+    with FileLock(folder / LOCK, timeout=10):
         unfinished = folder / f".{RESULT}.new"
         with unfinished.open("wb") as out:
             # On a leash: killed, this process takes the command with it.

@@ -62,11 +62,20 @@ def stop(work: Work) -> None:
 
 
 def _start(kind: Kind, recipe: Recipe, options: Sequence[str], settings: Settings) -> Work:
+    from filelock import FileLock
+
+    home = settings.var / "studio" / "work"
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / ".lock"):
+        return _start_alone(kind, recipe, options, settings, home)
+
+
+def _start_alone(kind: Kind, recipe: Recipe, options: Sequence[str], settings: Settings, home: Path) -> Work:
     busy = next((one for one in all_work(settings) if one.state == "running"), None)
     if busy is not None:
         raise InputError(f"{busy.name} is at work ({busy.kind}); wait for it or stop it first.")
     started = datetime.now(UTC)
-    folder = settings.var / "studio" / "work" / f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    folder = home / f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     write_text(folder / "recipe.toml", recipe.to_toml())
     write_json(
         folder / "work.json",
@@ -86,14 +95,21 @@ def _start(kind: Kind, recipe: Recipe, options: Sequence[str], settings: Setting
 def _read(folder: Path) -> Work:
     asked = json.loads((folder / "work.json").read_text(encoding="utf-8"))
     started = datetime.fromisoformat(asked["started"])
-    try:
-        code = json.loads((folder / END).read_text(encoding="utf-8"))["code"]
-        state: State = "done" if code == 0 else "stopped" if (folder / STOP).exists() else "failed"
-    except FileNotFoundError:
-        alive = _is_held(folder / LOCK) or datetime.now(UTC) - started < _START and not (folder / LOCK).exists()
-        state = "running" if alive else "failed"
+    state = _state(folder, started)
     result = json.loads((folder / RESULT).read_text(encoding="utf-8")) if state == "done" else None
     return Work(folder.name, asked["kind"], asked["name"], started, state, _last_line(folder), result, folder)
+
+
+def _state(folder: Path, started: datetime) -> State:
+    # In this order: the end is written before the lock is let go.
+    if _is_held(folder / LOCK):
+        return "running"
+    try:
+        code = json.loads((folder / END).read_text(encoding="utf-8"))["code"]
+    except FileNotFoundError:
+        begins = datetime.now(UTC) - started < _START and not (folder / LOCK).exists()
+        return "running" if begins else "failed"
+    return "done" if code == 0 else "stopped" if (folder / STOP).exists() else "failed"
 
 
 def _is_held(lock: Path) -> bool:

@@ -161,7 +161,7 @@ class Recipe(_Strict):
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not valid TOML: {error}.") from None
         for override in overrides or []:
-            _apply(values, override)
+            apply_override(values, override)
         return cls.parse(values, where=str(path))
 
     @classmethod
@@ -179,7 +179,8 @@ class Recipe(_Strict):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set ``a.b=value`` in a recipe's plain values. Raises InputError for what is no assignment."""
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise InputError(f"--set {override!r}: write it as field=value, for example training.epochs=3.")

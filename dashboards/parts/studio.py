@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.errors import InputError
 from core.fewlabels.contenders import TUNED, WAYS
+from core.serving import mlflow_client
 from core.serving.registry import Registry
 from core.settings import get_settings
 from core.studio import uploads, work
@@ -194,7 +195,7 @@ def _models(t: Texts) -> None:
         st.caption(t("common.studio.admins"))
     registry = Registry(get_settings())
     try:
-        models = registry.list()
+        models = registry.list() if mlflow_client.is_there(get_settings()) else ()
     except InputError as error:
         st.error(t("common.failed", why=str(error)), icon=":material/error:")
         return

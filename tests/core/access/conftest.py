@@ -1,19 +1,16 @@
 """Accounts in a database of each kind, with hashes that are cheap to make, and a clock that moves when told."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Engine
 
 from core.access.config import AccessSettings
 from core.access.passwords import Passwords
 from core.access.sessions import Sessions
 from core.access.users import Users
-from core.operations.database import open_database
 
 
 @dataclass
@@ -35,15 +32,6 @@ def clock() -> Clock:
 @pytest.fixture
 def cheap() -> Passwords:
     return Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, private_var: Path) -> Iterator[Engine]:
-    if request.param == "postgresql":
-        request.getfixturevalue("postgres")
-    made = open_database(MetaData())
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

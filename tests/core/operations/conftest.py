@@ -34,16 +34,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, private_var: Path) -> Iterator[Engine]:
-    """An empty database with the core's tables, once of each kind."""
-    if request.param == "postgresql":
-        request.getfixturevalue("postgres")
-    made = open_database(MetaData())
-    yield made
-    made.dispose()
-
-
 @pytest.fixture
 def sqlite(private_var: Path) -> Iterator[Engine]:
     """An empty SQLite database with the core's tables."""

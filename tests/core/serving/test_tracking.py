@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from core.errors import InputError, MissingExtra
 from core.serving import backends
 from core.serving.backends import PARAM_LIMIT, TAG_LIMIT, Point, RunStart, shorten
-from core.serving.registry import connect
+from core.serving.mlflow_client import connect
 from core.serving.tracking import RunTracker, code_tags, interrupted_runs
 from core.settings import PROJECT_ROOT, Settings, get_settings
 
