@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import InputError
+from core.evaluation.shares import wilson
 from core.operations.lease import utc_now
 
 _log = logging.getLogger("headwater.shadow")
@@ -112,16 +113,6 @@ class Summary:
             "since": self.since,
             "updated": self.updated,
         }
-
-
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share; (0, 1) for no observation."""
-    if n == 0:
-        return 0.0, 1.0
-    share, square = hits / n, z * z
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = z / (1 + square / n) * (share * (1 - share) / n + square / (4 * n * n)) ** 0.5
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 class Shadow:

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from core.evaluation.shares import wilson
+
 if TYPE_CHECKING:
     from verticals.finance.rollup import Counts
-
-_Z = 1.959964  # of 95%
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,3 @@ def _point(start: datetime, stories: float, negatives: float, positives: float, 
     low, high = wilson(negatives, stories) if stories else (None, None)
     share, mean = (negatives / stories, score / stories) if stories else (None, None)
     return TrendPoint(start, int(stories), int(negatives), int(positives), share, low, high, mean)
-
-
-def wilson(k: float, n: float) -> tuple[float, float]:
-    """95% interval of a share (Wilson, JASA 1927): right also for few stories, where the usual one is not."""
-    middle = (k + _Z**2 / 2) / (n + _Z**2)
-    half = _Z / (n + _Z**2) * (k * (n - k) / n + _Z**2 / 4) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -20,7 +20,6 @@ from core.operations.shadow import (
     read_settings,
     registered_challenger,
     summaries,
-    wilson,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -131,14 +130,6 @@ def test_sums_do_not_depend_on_the_batches(rows: list[tuple[bool, float, float]]
         parts = parts.plus(pairs[start : start + size], 0.1, 0, NOW)
     assert (parts.n, parts.agreed) == (whole.n, whole.agreed)
     assert parts.champion_confidence_sum == pytest.approx(whole.champion_confidence_sum)
-
-
-@given(st.integers(0, 500), st.integers(0, 500))
-def test_wilson_holds_the_share(hits: int, others: int) -> None:
-    low, high = wilson(hits, hits + others)
-    assert 0 <= low <= high <= 1
-    if hits + others:
-        assert low <= hits / (hits + others) <= high
 
 
 @given(st.floats(0.05, 0.95))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from verticals.finance.rollup import Counts
-from verticals.finance.trends import resample, wilson
+from verticals.finance.trends import resample
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
 
@@ -22,10 +22,3 @@ def test_sums_are_kept_and_empty_buckets_are_there() -> None:
 def test_a_bucket_is_made_of_whole_hours() -> None:
     with pytest.raises(ValueError, match="whole hours"):
         resample({}, START, START, timedelta(minutes=90))
-
-
-def test_wilson_is_right_at_the_edges() -> None:
-    low, high = wilson(0, 10)
-    assert low == 0.0
-    assert high == pytest.approx(0.2775, abs=1e-3)
-    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
