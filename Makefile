@@ -35,7 +35,7 @@ types:
 	$(BIN)/mypy
 
 unit:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench-tuning: install ## Tuning speed and accuracy against the seed recipe and the Trainer's defaults
 	$(BIN)/python -m benchmarks.tuning

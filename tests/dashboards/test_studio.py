@@ -20,11 +20,13 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_from_a_table_to_a_promoted_model(
-    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, rows: Path, tmp_path: Path
+    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, tiny_model: Path, rows: Path, tmp_path: Path
 ) -> None:
     from core.serving.registry import Registry
     from core.settings import Settings
 
+    registry = Registry(Settings(var=tracked_var))
+    registry.register("questions", tiny_model, {}, "", "an earlier tuning")
     view = browser.new_page(viewport={"width": 1440, "height": 1000})
     view.set_default_timeout(WAIT)
     view.goto(f"{serve_dashboard('recommend', var=tracked_var)}/studio?lang=en")
@@ -33,27 +35,25 @@ def test_from_a_table_to_a_promoted_model(
     view.get_by_text("To judge on").wait_for()
     view.screenshot(path=tmp_path / "data.png")
     view.get_by_role("tab", name="Compare").click()
-    for method in ("top-layers", "few-shot"):  # given by default, and slower
+    for method in ("head", "top-layers", "few-shot"):  # given by default, and slower
         view.get_by_role("button", name=method, exact=True).click()
     view.get_by_test_id("stBaseButton-primaryFormSubmit").click()
     view.get_by_text("Take ").wait_for()
     view.screenshot(path=tmp_path / "compare.png")
-    for version in (1, 2):
-        view.get_by_role("tab", name="Tune").click()
-        if version == 1:
-            view.get_by_role("combobox", name="Method").click()
-            view.get_by_role("option", name="head", exact=True).click()
-        view.get_by_role("button", name="Tune and register").click()
-        view.get_by_text(f"questions {version}", exact=True).first.wait_for()
+    view.get_by_role("tab", name="Tune").click()
+    view.get_by_role("combobox", name="Method").click()
+    view.get_by_role("option", name="head", exact=True).click()
+    view.get_by_role("button", name="Tune and register").click()
+    view.get_by_text("questions 2", exact=True).first.wait_for()
     view.screenshot(path=tmp_path / "tune.png")
     view.get_by_role("tab", name="Models").click()
     view.get_by_role("button", name="Promote").click()
     view.get_by_role("button", name="Roll back").wait_for()
     view.screenshot(path=tmp_path / "models.png")
-    registry = Registry(Settings(var=tracked_var))
     assert registry.model("questions").aliases["production"] == 2
     view.get_by_role("button", name="Roll back").click()
-    view.get_by_role("button", name="Roll back").wait_for(state="detached")
+    first = view.get_by_test_id("stMarkdown").filter(has_text="questions 1")
+    first.filter(has_text="production").wait_for()
     assert registry.model("questions").aliases["production"] == 1
     view.close()
 
