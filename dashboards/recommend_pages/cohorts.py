@@ -17,7 +17,7 @@ from verticals.recommend.settings import recommend_settings
 def draw(t: Texts) -> None:
     """Draw the page."""
     recommender = shared.opened(t)
-    st.header(t("recommend.cohorts.title"))
+    st.title(t("recommend.cohorts.title"), anchor=False)
     shared.synthetic_note(t, recommender)
     st.caption(t("recommend.cohorts.help"))
     key = f"cohorts-{recommender.snapshot.version}"

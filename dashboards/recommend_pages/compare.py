@@ -27,7 +27,7 @@ class _Side:
 def draw(t: Texts) -> None:
     """Draw the page."""
     recommender = shared.opened(t)
-    st.header(t("recommend.compare.title"))
+    st.title(t("recommend.compare.title"), anchor=False)
     shared.synthetic_note(t, recommender)
     left, right = st.columns(2, gap="large")
     sides = [_side(t, column, label, number) for number, (column, label) in enumerate(((left, "A"), (right, "B")))]

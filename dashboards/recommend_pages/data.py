@@ -23,7 +23,7 @@ from verticals.recommend.training import train
 
 def draw(t: Texts) -> None:
     """Draw the page."""
-    st.header(t("recommend.data.title"))
+    st.title(t("recommend.data.title"), anchor=False)
     settings = recommend_settings()
     store = Store.open(settings.core)
     counts = store.counts()

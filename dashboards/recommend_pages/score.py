@@ -21,7 +21,7 @@ from verticals.recommend.scored import ScoredList
 def draw(t: Texts) -> None:
     """Draw the page."""
     recommender = shared.opened(t)
-    st.header(t("recommend.score.title"))
+    st.title(t("recommend.score.title"), anchor=False)
     shared.synthetic_note(t, recommender)
     controls, result = st.columns([1.15, 3], gap="medium")
     with controls:
