@@ -86,6 +86,7 @@ def write_model(folder: Path, recipe: Recipe, data: Dataset, fitted: Any, parent
         plots.plot_confusion(judgement.confusion, data.labels, folder / "confusion.png")
     if outcome.history:
         plots.plot_history(outcome.history, folder / "history.png")
+    hardships = _robustness(model, rows)
     artifact.save(folder, built, recipe, data.labels, parent)
     result = TunedModel(
         recipe.name,
@@ -108,17 +109,38 @@ def write_model(folder: Path, recipe: Recipe, data: Dataset, fitted: Any, parent
             **result.to_dict(),
             **judgement.to_dict(),
             "path": None,
+            "robustness": hardships,
             "history": outcome.history,
             "best_epoch": outcome.best_epoch,
             "data": data.to_dict(),
         },
     )
-    write_card(folder, _card(recipe, data, result, judgement, scaled, outcome, built))
+    write_card(folder, _card(recipe, data, result, judgement, scaled, outcome, hardships))
     return result
 
 
+def _robustness(model: Any, rows: Any) -> dict[str, dict[str, Any]]:
+    """Accuracy under typos, capitals, … on a bounded sample of rows; empty where labels are several or texts pairs."""
+    from core.evaluation.robustness import robustness
+    from core.tuning.predict import class_logits
+
+    recipe = model.recipe
+    most = recipe.evaluation.robustness_rows
+    if recipe.task != "classification" or recipe.data.multi_label or "text_pair" in rows or most == 0:
+        return {}
+    seed = recipe.training.seed
+    sample = rows.sample(most, random_state=seed) if len(rows) > most else rows
+
+    def predict(texts: Any) -> list[str]:
+        logits = class_logits(model.model, model.tokenizer, model.base, recipe, list(texts))
+        return [model.labels[i] for i in logits.argmax(1)]
+
+    found = robustness(predict, list(sample["text"]), list(sample["label"]), seed)
+    return {name: value.to_dict() for name, value in found.items()}
+
+
 def _card(
-    recipe: Recipe, data: Dataset, result: TunedModel, judgement: Any, scaled: Any, outcome: Any, built: Any
+    recipe: Recipe, data: Dataset, result: TunedModel, judgement: Any, scaled: Any, outcome: Any, hardships: Any
 ) -> Any:
     from importlib.metadata import version
 
@@ -156,6 +178,7 @@ def _card(
         findings=result.findings,
         per_class=judgement.per_class,
         calibration=scaled.to_dict() if scaled else None,
+        robustness=hardships,
         history=outcome.history,
         trainable_parameters=result.trainable_parameters,
         total_parameters=result.total_parameters,

@@ -33,8 +33,8 @@ class DataSource:
 class Card:
     """Everything a model card states. ``created`` is an aware UTC datetime from the caller's clock.
 
-    ``metrics`` maps a name to ``{"value", "low", "high"}``; ``per_class`` rows and ``calibration`` are the
-    ``to_dict()`` of their results; ``findings`` those of the data checks; ``history`` the trainer's log.
+    ``metrics`` maps a name to ``{"value", "low", "high"}``; ``per_class`` rows, ``calibration``
+    and ``robustness`` are the ``to_dict()`` of their results; ``findings`` those of the data checks; ``history`` the trainer's log.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Card:
     findings: Sequence[Mapping[str, Any]] = ()
     per_class: Sequence[Mapping[str, Any]] = ()
     calibration: Mapping[str, Any] | None = None
+    robustness: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     trainable_parameters: int | None = None
     total_parameters: int | None = None
@@ -92,6 +93,7 @@ def render_card(card: Card, images: Mapping[str, str] | None = None) -> str:
         text.section("Results", _results(card)),
         text.section("By class", _by_class(card.per_class)) if card.per_class else "",
         text.section("Calibration", _calibration(card.calibration)) if card.calibration else "",
+        text.section("Robustness", _robustness(card.robustness)) if card.robustness else "",
         text.section("Plots", "\n\n".join(f"![{c}]({n})" for n, c in images.items())) if images else "",
         text.section("Data", _data(card)),
         text.section("Training", _training(card)),
@@ -173,6 +175,33 @@ def _calibration(values: Mapping[str, Any]) -> str:
     )
 
 
+def _robustness(found: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for name, values in found.items():
+        accuracy = values["accuracy"]
+        _, value, interval = _metric_row(name, accuracy)
+        same = name == "unchanged"
+        rows.append(
+            (
+                name,
+                value,
+                interval,
+                "–" if same else f"{values['applied']:.0%}",
+                "–" if same else f"{values['flipped']:.0%}",
+            )
+        )
+    n = next(iter(found.values())).get("n")
+    return (
+        f"Accuracy when {'the texts of ' + text.number(n) + ' rows' if n else 'the texts'} are changed in a way after "
+        "which a reader would give the same label (the changes are English).\n\n"
+        + text.table(
+            ("change", "accuracy", "95 % interval", "texts it touches", "of these get another label"),
+            rows,
+            right=(1, 2, 3, 4),
+        )
+    )
+
+
 def _data(card: Card) -> str:
     parts = []
     if card.sources:
@@ -243,8 +272,9 @@ def _limits(card: Card) -> str:
         found.append("Calibration was not measured: a probability may not mean what it says.")
     if any(source.licence is None for source in card.sources):
         found.append("A data source has no stated licence: check it before passing the model on.")
+    typos = "" if card.robustness else "typos or "
     found.append(
-        "Not measured: text from other sources, periods or languages than the test rows, robustness to typos "
-        "or hostile text, and fairness between groups of writers."
+        "Not measured: text from other sources, periods or languages than the test rows, robustness to "
+        f"{typos}hostile text, and fairness between groups of writers."
     )
     return "\n".join(f"- {text.line(limit)}" for limit in found)

@@ -36,16 +36,17 @@ _OTHER_NAMES = ("Avery", "Linden", "Okafor", "Sorano", "Merrick", "Tavish")
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracy on changed texts. ``applied``: share of texts that the change touched; ``flipped``: of those, how
-    many got another label than before."""
+    """Accuracy on ``n`` changed texts. ``applied``: share of texts that the change touched; ``flipped``: of those,
+    how many got another label than before."""
 
     accuracy: Interval
     applied: float
     flipped: float
+    n: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"accuracy": self.accuracy.to_dict(), "applied": self.applied, "flipped": self.flipped}
+        return {"accuracy": self.accuracy.to_dict(), "applied": self.applied, "flipped": self.flipped, "n": self.n}
 
 
 def robustness(
@@ -59,7 +60,7 @@ def robustness(
     names = {label: number for number, label in enumerate(dict.fromkeys(truth))}
     right = np.array([names[label] for label in truth])
     before = list(predict(texts))
-    found = {"unchanged": Robustness(_accuracy(right, before, names, resamples, seed), 0.0, 0.0)}
+    found = {"unchanged": Robustness(_accuracy(right, before, names, resamples, seed), 0.0, 0.0, len(texts))}
     for name, change in CHANGES.items():
         chance = np.random.default_rng([seed, len(name)])
         changed = [change(text, chance) for text in texts]
@@ -69,7 +70,7 @@ def robustness(
             after[i] = label
         flipped = sum(after[i] != before[i] for i in touched) / len(touched) if touched else 0.0
         accuracy = _accuracy(right, after, names, resamples, seed)
-        found[name] = Robustness(accuracy, len(touched) / max(1, len(texts)), flipped)
+        found[name] = Robustness(accuracy, len(touched) / max(1, len(texts)), flipped, len(texts))
     return found
 
 

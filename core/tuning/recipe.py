@@ -48,6 +48,10 @@ class DataConfig(_Strict):
     multi_label: bool = False
     checks: Checks = Checks()
     limit_per_class: int | None = Field(default=None, ge=1)
+    # Written out only where they are given, so that recipes without them stay the recipes they were.
+    descriptions: dict[str, str] = Field(
+        default={}, exclude_if=lambda given: not given, description="labels in words, for methods that read them"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +106,11 @@ class TrainingConfig(_Strict):
         default="cross-entropy",
         description="classification: train head and encoder on labels, or first the encoder by contrast (few labels)",
     )
+    label_names: bool = Field(
+        default=True,
+        exclude_if=lambda wanted: wanted,
+        description="contrastive: what labels are called counts as an example, as far as it fits the rows",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False
     dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -118,6 +127,18 @@ class TrainingConfig(_Strict):
     )
     seed: int = 7
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class EvaluationConfig(_Strict):
+    """What is measured beside the metrics of the test rows."""
+
+    robustness_rows: int = Field(
+        default=200, ge=0, description="rows whose texts are changed (typos, capitals, …) to see what is lost; 0: none"
+    )
+
+
+def _all_default(config: BaseModel) -> bool:
+    return config == type(config)()
 
 
 class TrackingConfig(_Strict):
@@ -141,6 +162,8 @@ class Recipe(_Strict):
     data: DataConfig
     options: MethodConfig = MethodConfig()
     training: TrainingConfig = TrainingConfig()
+    # Written out only where it says something else: what is measured does not make another training of it.
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), exclude_if=_all_default)
     tracking: TrackingConfig = TrackingConfig()
 
     @classmethod

@@ -15,6 +15,7 @@ from core.errors import InputError
 from core.serving.predictor import load_predictor
 from core.serving.registry import Registry
 from core.settings import PROJECT_ROOT, get_settings
+from core.tuning.recipe import EvaluationConfig
 from core.workflow import evaluate, tune
 
 FILES = {"recipe.toml", "labels.json", "calibration.json", "metrics.json", "README.md", "base.json"}
@@ -47,10 +48,27 @@ def test_every_kind_ends_as_a_whole_folder(
     written = json.loads((tuned.path / "metrics.json").read_text())
     assert written["metrics"] == json.loads(json.dumps(tuned.metrics))
     assert written["method"] == "lora"
+    assert bool(written["robustness"]) == (kind == "classification")
     left = [p.name for p in private_var.joinpath("runs").iterdir() if p != tuned.path and p.suffix != ".lock"]
     assert left == []
     assert str(private_var) not in (tuned.path / "README.md").read_text()
     load_predictor(tuned.path)
+
+
+def test_changed_texts_are_judged_on_the_card_unless_the_recipe_says_no(make_recipe: Callable[..., Any]) -> None:
+    recipe = make_recipe("lora", training={"max_steps": 2})
+    assert "evaluation" not in recipe.model_dump() and "evaluation" not in recipe.to_toml()
+    tuned = tune(recipe, register=False)
+    assert tuned is not None
+    found = json.loads((tuned.path / "metrics.json").read_text())["robustness"]
+    assert {"unchanged", "typos", "capitals"} <= set(found) and 0 < found["typos"]["n"] <= 200
+    assert "## Robustness" in tuned.card.read_text()
+    off = recipe.model_copy(update={"evaluation": EvaluationConfig(robustness_rows=0)})
+    assert "robustness_rows = 0" in off.to_toml()
+    tuned = tune(off, register=False)
+    assert tuned is not None
+    assert json.loads((tuned.path / "metrics.json").read_text())["robustness"] == {}
+    assert "## Robustness" not in tuned.card.read_text()
 
 
 def test_registered_versions_count_up(make_recipe: Callable[..., Any], tracked_var: Path) -> None:

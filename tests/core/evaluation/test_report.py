@@ -208,3 +208,15 @@ def test_durations_and_numbers() -> None:
         "0.5000",
         "12,345.6",
     ]
+
+
+def test_what_changed_texts_cost_is_a_table_and_no_longer_unmeasured(card: Card) -> None:
+    assert "robustness to typos" in render_card(card) and "## Robustness" not in render_card(card)
+    accuracy = {"value": 0.9, "low": 0.85, "high": 0.95}
+    found = {
+        "unchanged": {"accuracy": accuracy, "applied": 0.0, "flipped": 0.0, "n": 200},
+        "typos": {"accuracy": {**accuracy, "value": 0.86}, "applied": 0.75, "flipped": 0.06, "n": 200},
+    }
+    shown = render_card(replace(card, robustness=found))
+    assert "the texts of 200 rows" in shown and "robustness to hostile text" in shown
+    assert "| typos | 0.8600 | 0.8500 to 0.9500 | 75% | 6% |" in shown
