@@ -46,7 +46,7 @@ def export_graph(model: Any, output: str, max_length: int, pad_id: int, path: Pa
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
     raw = path.with_name("raw.onnx")
     try:
-        with _eager_attention(model.backbone), _silent(), torch.no_grad():
+        with _eager_attention(model), _silent(), torch.no_grad():
             torch.onnx.export(
                 graph,
                 _inputs(config, 3, min(11, max_length), pad_id, len(names)),
@@ -124,17 +124,19 @@ def _inputs(config: Any, rows: int, length: int, pad_id: int, count: int) -> tup
 
 
 @contextlib.contextmanager
-def _eager_attention(backbone: Any) -> Iterator[None]:
+def _eager_attention(model: nn.Module) -> Iterator[None]:
     """Plain matrix products and a softmax: what the fusions look for; the model may go on serving afterwards."""
-    before = getattr(backbone.config, "_attn_implementation", None)
-    if before is None or not hasattr(backbone, "set_attn_implementation"):
-        yield
-        return
-    backbone.set_attn_implementation("eager")
+    before = []
+    for one in model.modules():
+        chosen = getattr(getattr(one, "config", None), "_attn_implementation", None)
+        if chosen is not None and hasattr(one, "set_attn_implementation"):
+            before.append((one, chosen))
+            one.set_attn_implementation("eager")
     try:
         yield
     finally:
-        backbone.set_attn_implementation(before)
+        for one, chosen in reversed(before):
+            one.set_attn_implementation(chosen)
 
 
 @contextlib.contextmanager

@@ -94,13 +94,18 @@ class Predictor:
 
     def predict_stream(self, items: Iterable[Item], chunk: int = CHUNK) -> Iterator[Prediction]:
         """Predictions of texts, or of (text, text) pairs, in order; ``chunk`` of them are in memory at a time."""
+        self._require("classification", "predict_stream")
+        for part in self._encoder.stream(items, self.network.query_prefix, chunk=chunk):
+            yield from self.predictions(part.values, part.truncated)
+
+    def predictions(self, logits: np.ndarray, truncated: Sequence[bool] | None = None) -> list[Prediction]:
+        """Calibrated predictions of logits [n, classes], as ``logits`` or a joint network (``join``) gives them."""
         from core.evaluation.calibration import apply
 
-        self._require("classification", "predict_stream")
         multi = self.recipe.data.multi_label
-        for part in self._encoder.stream(items, self.network.query_prefix, chunk=chunk):
-            for row, cut in zip(apply(part.values, self.temperature, multi), part.truncated, strict=True):
-                yield self._prediction(row, multi, bool(cut))
+        cuts = [False] * len(logits) if truncated is None else truncated
+        rows = zip(apply(logits, self.temperature, multi), cuts, strict=True)
+        return [self._prediction(row, multi, bool(cut)) for row, cut in rows]
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Uncalibrated logits [n, classes], in input order."""

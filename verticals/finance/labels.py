@@ -4,15 +4,15 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.errors import InputError, MissingExtra
 from verticals.finance import sentiment
+from verticals.finance.desk import MODELS, Desk
 from verticals.finance.entities import AliasTable, Mention, common_words, read_companies
 from verticals.finance.languages import language_of
 from verticals.finance.settings import FinanceSettings, finance_settings
-from verticals.finance.topics import DescribedTopic, TopicCall, Topics, read_topics
+from verticals.finance.topics import DescribedTopic, read_topics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,23 +126,6 @@ class Label:
         }
 
 
-@dataclass(frozen=True)
-class Models:
-    """References of the models for one language; None: there is none for this task."""
-
-    sentiment: str | Path
-    topics: str | Path | None = None
-    entities: str | Path | None = None
-    encoder: str | None = None
-
-
-# English has models of its own, whatever else is written goes through the multilingual encoder.
-MODELS: dict[str, Models] = {
-    "en": Models("finance-sentiment", "finance-topics", "finance-entities", "minilm"),
-    "*": Models("finance-multilingual", "finance-topics-multilingual", None, None),
-}
-
-
 def headline_of(article: Text) -> str:
     """What the models read: the title, and the beginning of the summary unless it repeats the title."""
     summary = article.summary[:SUMMARY_SHOWN].strip()
@@ -154,26 +137,6 @@ def headline_of(article: Text) -> str:
 def document_of(article: Text) -> str:
     """Title, summary and text in three paragraphs, in which companies are looked for."""
     return "\n".join((article.title, article.summary, article.text)).rstrip("\n")
-
-
-class Desk:
-    """The models of one language, opened when its first text comes."""
-
-    def __init__(self, models: Models, described: Sequence[DescribedTopic] = (), engine: str = "auto") -> None:
-        """Raises InputError or MissingExtra when the sentiment model cannot be opened."""
-        from core.serving.encoder import load_encoder
-
-        self.sentiment = open_model(models.sentiment, engine)
-        self.entities = _optional(models.entities, engine)
-        self.encoder: Any = load_encoder(models.encoder, engine=engine) if models.encoder else None
-        encode = self.encoder.encode if self.encoder is not None else None
-        self.topics = Topics(_optional(models.topics, engine), described if encode else (), encode)
-
-    @property
-    def fingerprints(self) -> list[str]:
-        """What its answers depend on."""
-        opened = (self.sentiment, self.entities, self.topics.predictor)
-        return [one.network.fingerprint for one in opened if one is not None]
 
 
 class Labeller:
@@ -198,9 +161,9 @@ class Labeller:
         file = settings.companies_file.with_name("topics.toml")
         further = read_topics(file) if file.is_file() else []
         companies = AliasTable(read_companies(settings.companies_file), common_words())
-        desks: dict[str, Desk | None] = {"en": Desk(MODELS["en"], further, engine)}
+        desks: dict[str, Desk | None] = {"en": Desk.open(MODELS["en"], further, engine)}
         try:
-            desks["*"] = Desk(MODELS["*"], (), engine)
+            desks["*"] = Desk.open(MODELS["*"], (), engine)
         except (InputError, MissingExtra):
             desks["*"] = None
         return cls(desks, companies, further)
@@ -236,11 +199,7 @@ class Labeller:
                 for found, language in zip(mentions, spoken, strict=True)
             ]
         texts = [headline_of(article) for article in articles]
-        opinions = sentiment.of_texts(desk.sentiment, texts)
-        vectors = desk.encoder.encode(texts) if desk.encoder is not None else None
-        calls: list[TopicCall | None] = [None] * len(texts)
-        if vectors is not None or desk.topics.predictor is not None:
-            calls = desk.topics.of_texts(texts, vectors)  # type: ignore[arg-type]
+        opinions, calls, vectors = desk.read(texts)
         tags = _tags(desk, documents, mentions, opinions)
         return [
             Label(
@@ -311,22 +270,3 @@ def clause_at(document: str, position: int) -> str:
                     return document[begin:end].strip()
                 begin = cut.end() if cut else end
     return document[:SUMMARY_SHOWN]
-
-
-def open_model(reference: str | Path, engine: str) -> Any:
-    """A tuned model on the given engine: of one's own under that name, else the shipped one; a promoted one takes over.
-
-    Raises InputError when there is no such model.
-    """
-    from core.operations.following import follow
-
-    return follow(reference, engine)
-
-
-def _optional(reference: str | Path | None, engine: str) -> Any | None:
-    if reference is None:
-        return None
-    try:
-        return open_model(reference, engine)
-    except InputError:
-        return None

@@ -13,7 +13,12 @@ def score_of(probabilities: Mapping[str, float]) -> float:
 
 def of_texts(predictor: Any, texts: Sequence[str]) -> list[dict[str, float]]:
     """Probabilities of the three sentiments for each text, in input order."""
-    return [_three(prediction.probabilities) for prediction in predictor.predict(list(texts))]
+    return of_predictions(predictor.predict(list(texts)))
+
+
+def of_predictions(predictions: Sequence[Any]) -> list[dict[str, float]]:
+    """The same of predictions that have been made already."""
+    return [_three(prediction.probabilities) for prediction in predictions]
 
 
 def toward(predictor: Any, texts: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:

@@ -81,11 +81,17 @@ class Topics:
         tuned = list(self.predictor.labels) if self.predictor is not None else []
         return list(dict.fromkeys([*tuned, *(topic.name for topic in self.described)]))
 
-    def of_texts(self, texts: Sequence[str], vectors: "np.ndarray[Any, Any]") -> list[TopicCall | None]:
-        """The topic of each text; ``vectors`` [n, d] are theirs. None where nothing is known."""
+    def of_texts(
+        self, texts: Sequence[str], vectors: "np.ndarray[Any, Any]", predictions: "Sequence[Any] | None" = None
+    ) -> list[TopicCall | None]:
+        """The topic of each text; ``vectors`` [n, d] are theirs. None where nothing is known.
+
+        ``predictions`` are the tuned model's for these texts, where they have been made already.
+        """
         calls: list[TopicCall | None] = [None] * len(texts)
         if self.predictor is not None and texts:
-            calls = [TopicCall(str(p.label), float(p.probability)) for p in self.predictor.predict(list(texts))]
+            made = self.predictor.predict(list(texts)) if predictions is None else predictions
+            calls = [TopicCall(str(p.label), float(p.probability)) for p in made]
         for topic, known in zip(self.described, self._vectors, strict=True):
             for row, cosine in enumerate((vectors @ known.T).max(axis=1)):
                 before = calls[row]

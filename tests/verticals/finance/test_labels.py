@@ -11,7 +11,8 @@ import pytest
 from core.errors import InputError
 from verticals.finance.entities import AliasTable, Company
 from verticals.finance.highlights import explain
-from verticals.finance.labels import Desk, Labeller, Plain, clause_at, headline_of, sentence_at
+from verticals.finance.desk import Desk
+from verticals.finance.labels import Labeller, Plain, clause_at, headline_of, sentence_at
 from verticals.finance.languages import language_of
 from verticals.finance.served import score
 from verticals.finance.topics import DescribedTopic, Topics, read_topics
@@ -60,11 +61,8 @@ def encode(texts: Sequence[str]) -> np.ndarray:
 
 
 def desk(entities: bool = False, described: Sequence[DescribedTopic] = ()) -> Desk:
-    made = Desk.__new__(Desk)
-    made.sentiment, made.entities = Reader(), Reader() if entities else None
-    made.encoder = SimpleNamespace(encode=encode)
-    made.topics = Topics(Sorter(), described, encode)
-    return made
+    topics = Topics(Sorter(), described, encode)
+    return Desk(Reader(), topics, SimpleNamespace(encode=encode), Reader() if entities else None)
 
 
 TABLE = AliasTable([Company("A", "Abelard", ()), Company("B", "Bellweather", ())], frozenset())
