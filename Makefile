@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support bench-load bench-bulk peers clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -69,6 +69,9 @@ bench-support: install peers ## The support bot: scope, retrieval, tuned matchin
 
 bench-load: install ## Mixed traffic for ten minutes, a promotion, every process killed in turn; what was lost
 	$(BIN)/python -m benchmarks.load
+
+bench-dashboards: install ## Seconds until each dashboard can be read, in headless Chromium
+	$(BIN)/python -m benchmarks.dashboards
 
 bench-bulk: install ## Bulk labelling with one and two workers, without and with Ray, and a plan for a billion texts
 	$(BIN)/python -m benchmarks.bulk

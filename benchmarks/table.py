@@ -18,6 +18,7 @@ from benchmarks.markdown import reason as _reason
 from benchmarks.markdown import table as _table
 from benchmarks.rows import LESS_IS_BETTER, ROWS, Row
 from benchmarks.summary import Figure, figure
+from benchmarks.table_dashboards import dashboards_table
 from benchmarks.table_finance import finance_table
 from benchmarks.table_load import load_table
 from benchmarks.table_recommend import recommend_table
@@ -141,6 +142,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "support": support_table,
     "recommend": recommend_table,
     "load": load_table,
+    "dashboards": dashboards_table,
 }
 
 
