@@ -1,6 +1,6 @@
 """Label texts without a labelled example: compare them with descriptions of the labels, or ask a language model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import log_softmax, softmax
 
+from core.data.label_words import describe
 from core.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -94,11 +95,6 @@ def zero_shot(labels: Sequence[str], config: ZeroShotConfig | None = None) -> Ze
 
     backbone = "smollm2" if config.backbone == "minilm" else config.backbone
     return ZeroShot(names, config, Causal.load(backbone, words, templates, config.max_length))
-
-
-def describe(label: str, descriptions: Mapping[str, str]) -> str:
-    """A label in words: its description, or its name without underscores and the like."""
-    return descriptions.get(label) or " ".join(label.replace("_", " ").replace("-", " ").split()) or label
 
 
 @dataclass

@@ -48,16 +48,21 @@ class EncoderModule(InputModule):
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Adds ``sentence_embedding`` (unit length) for matching, ``scores`` for ranking."""
-        names = ("attention_mask", "token_type_ids", "hidden_states", "input_ids")
-        inputs = {name: features[name] for name in names if name in features}
-        if "hidden_states" in inputs:
-            inputs.pop("input_ids")
-        out = self.encoder(**inputs)["logits"]
+        out = self.outputs(features)
         if self.encoder.head is None:
             features["sentence_embedding"] = F.normalize(out, dim=-1)
         else:
             features["scores"] = out
         return features
+
+    def outputs(self, features: dict[str, Any]) -> Tensor:
+        """What the encoder makes of preprocessed texts: pooled vectors [b, d], or logits where it has a head."""
+        names = ("attention_mask", "token_type_ids", "hidden_states", "input_ids")
+        inputs = {name: features[name] for name in names if name in features}
+        if "hidden_states" in inputs:
+            inputs.pop("input_ids")
+        found: Tensor = self.encoder(**inputs)["logits"]
+        return found
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
         """Write the weights only; a model's folder is written by ``artifact.save``."""

@@ -10,15 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def fit_head(head: nn.Linear, features: Tensor, targets: Tensor, strength: float = 10.0) -> None:
+def fit_head(
+    head: nn.Linear, features: Tensor, targets: Tensor, strength: float = 10.0, prior: Tensor | None = None
+) -> None:
     """Set ``head`` to the L2-regularised (multinomial or per-label) logistic regression on ``features``.
 
     ``features`` [n, d] float32; ``targets`` class indices [n] or 0/1 indicators [n, c]. ``strength`` is the
-    inverse regularisation on features scaled to mean norm 1, as C in scikit-learn.
+    inverse regularisation on features scaled to mean norm 1, as C in scikit-learn. The weights are drawn to ``prior``
+    [c, d] (for features of that scale) instead of zero when it is given.
     """
     scale = features.norm(dim=1).mean().clamp(min=1e-9)
     inputs = features / scale
-    weight = torch.zeros_like(head.weight, requires_grad=True)
+    middle = torch.zeros_like(head.weight) if prior is None else prior.to(head.weight)
+    weight = middle.detach().clone().requires_grad_()
     bias = torch.zeros_like(head.bias, requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
     penalty = 1.0 / (2 * strength * len(features))
@@ -30,7 +34,7 @@ def fit_head(head: nn.Linear, features: Tensor, targets: Tensor, strength: float
             loss = F.cross_entropy(logits, targets)
         else:
             loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(targets)
-        loss = loss + penalty * weight.square().sum()
+        loss = loss + penalty * (weight - middle).square().sum()
         loss.backward()
         return loss
 

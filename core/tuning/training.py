@@ -38,8 +38,14 @@ def total_steps(recipe: Recipe, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / per_step) * recipe.training.epochs))
 
 
-def arguments(kind: type, recipe: Recipe, work: Path, rows: int, metric: str, **extra: Any) -> Any:
-    """Trainer arguments of class ``kind``: one validation and one checkpoint per epoch, best one kept."""
+def arguments(
+    kind: type, recipe: Recipe, work: Path, rows: int, metric: str, checkpoints_from: int = 0, **extra: Any
+) -> Any:
+    """Trainer arguments of class ``kind``: one validation and one checkpoint per epoch, best one kept.
+
+    A training of fewer than ``checkpoints_from`` steps whose last state is kept writes no checkpoint: it is sooner
+    done again than written down.
+    """
     training = recipe.training
     cuda = torch.cuda.is_available()
     bf16 = training.precision == "bfloat16" or (
@@ -63,7 +69,7 @@ def arguments(kind: type, recipe: Recipe, work: Path, rows: int, metric: str, **
         dataloader_pin_memory=cuda,
         optim="adamw_torch_fused",
         eval_strategy="epoch",
-        save_strategy="epoch",
+        save_strategy="epoch" if _keeps_best(recipe) or steps >= checkpoints_from else "no",
         save_total_limit=2,
         load_best_model_at_end=_keeps_best(recipe),
         metric_for_best_model=metric,

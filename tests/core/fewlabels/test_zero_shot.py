@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.data.label_words import describe
 from core.errors import InputError
 from core.fewlabels.language_models import Causal, Cloze, likest
-from core.fewlabels.zero_shot import ZeroShot, ZeroShotConfig, describe, zero_shot
+from core.fewlabels.zero_shot import ZeroShot, ZeroShotConfig, zero_shot
 
 
 class _Fixed:
