@@ -1,12 +1,13 @@
 """EASE: which items go together, in closed form (Steck 2019, Embarrassingly Shallow Autoencoders)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from core.errors import InputError
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
+from verticals.recommend.weights import DenseWeights
 
 MAX_ITEMS = 20_000  # the inverse of a matrix of this size takes 3.2 GB
 
@@ -26,19 +27,12 @@ class Ease:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """How well each item goes with each history, float32 [m, n] or [m, c]."""
-        places = np.full(self.n_items, -1, dtype=np.int64)
-        places[self.active] = np.arange(len(self.active))
-        wanted = places if candidates is None else places[candidates]
-        known = wanted >= 0
-        history = histories.matrix(self.recency)
-        rows, at = np.unique(places[history.indices], return_inverse=True)
-        weights = self.weights[rows] if candidates is None else self.weights[np.ix_(rows, wanted[known])]
-        if rows.size and rows[0] < 0:  # items of the history without weights
-            weights[0] = 0.0
-        few = csr_array((history.data, at, history.indptr), shape=(len(histories), len(rows)))
-        scores = np.zeros((len(histories), len(wanted)), dtype=np.float32)
-        scores[:, known] = few @ weights
-        return scores
+        return self._dense.sums(histories.matrix(self.recency), candidates)
+
+    @cached_property
+    def _dense(self) -> DenseWeights:
+        # By rows: the closed form leaves them by columns, and a product would copy them all each time.
+        return DenseWeights(np.ascontiguousarray(self.weights), self.active, self.n_items)
 
 
 def fit_ease(histories: Histories, l2: float = 100.0, max_items: int = MAX_ITEMS) -> Ease:
@@ -64,4 +58,4 @@ def fit_ease(histories: Histories, l2: float = 100.0, max_items: int = MAX_ITEMS
     inverse = scipy.linalg.cho_solve(factor, np.eye(len(active)), overwrite_b=True, check_finite=False)
     weights = inverse / -np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0.0
-    return Ease(weights.astype(np.float32), active, histories.n_items)
+    return Ease(np.ascontiguousarray(weights, dtype=np.float32), active, histories.n_items)

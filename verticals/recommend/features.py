@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from verticals.recommend.candidates import Source
 from verticals.recommend.histories import Float32, Floats, Histories, Ints, Recency
@@ -39,11 +40,12 @@ class Columns:
     def weighted(self, weights: Sequence[float]) -> Float32:
         """The weighted sum of the standardised features, float32 [m, c]."""
         total = np.zeros(self.shape, dtype=np.float32)
-        shift = np.zeros((self.shape[0], 1), dtype=np.float32)
+        part, shift = np.empty_like(total), np.zeros((self.shape[0], 1), dtype=np.float32)
         for number, weight in enumerate(weights):
             if weight != 0:
                 mean, scale = self._standard(number)
-                total += self._whole(number) * (np.float32(weight) * scale)
+                np.multiply(self._whole(number), np.float32(weight) * scale, out=part)
+                total += part
                 shift += mean * (np.float32(weight) * scale)
         total -= shift
         return total
@@ -73,19 +75,21 @@ class Columns:
             return self._standards[number]
         whole = self.items is None and self.reference is None
         values = self._whole(number) if whole else self.makers[number](self.reference)
-        deviation = values.std(axis=1, keepdims=True)
+        mean = values.mean(axis=1, keepdims=True)
+        gaps = values - mean
+        deviation = np.sqrt(np.einsum("mc,mc->m", gaps, gaps)[:, None] / max(values.shape[1], 1))
         scale = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0.0).astype(np.float32)
-        self._standards[number] = values.mean(axis=1, keepdims=True), scale
+        self._standards[number] = mean, scale
         return self._standards[number]
 
 
 @dataclass(frozen=True)
 class Features:
     """Makes features; all are standardised for each user over the ``reference`` items, so that a score means the
-    same whatever else is in the list."""
+    same whatever else is in the list. ``tags`` is sparse [n, g]."""
 
     sources: tuple[Source, ...]
-    tags: Float32
+    tags: Any
     published: Floats
     popularity: Floats
     numeric: dict[str, Floats]
@@ -95,7 +99,7 @@ class Features:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features, in the order of the last axis."""
-        dated = ("freshness", "date fit") if np.isfinite(self.published).any() else ()
+        dated = ("freshness", "date fit") if self._dates else ()
         own = ("popularity fit", *(("category fit",) if self.tags.shape[1] else ()), *dated, *self.numeric)
         return (*(source.name for source in self.sources), *own)
 
@@ -115,49 +119,82 @@ class Features:
             reference=None if len(self.reference) == n else self.reference,
         )
 
-    def _profile(self, histories: Histories) -> tuple[Float32, Floats, Floats]:
+    def _profile(self, histories: Histories) -> tuple[Float32, Float32, Floats]:
         """What the user had lately: tags [m, g], mean date [m] and mean log popularity [m]."""
         weights = histories.matrix(self.recency)
         total = np.maximum(np.asarray(weights.sum(axis=1)).reshape(-1, 1), 1e-9)
-        dates, known = np.nan_to_num(self.published), np.isfinite(self.published).astype(np.float64)
-        dated = weights @ known
-        date = np.where(dated > 0, (weights @ dates) / np.maximum(dated, 1e-9), np.nan)
-        popularity = np.asarray(weights @ np.log1p(self.popularity)) / total[:, 0]
-        return np.asarray(weights @ self.tags, dtype=np.float32) / total.astype(np.float32), date, popularity
+        popularity = np.asarray(weights @ self._level) / total[:, 0]
+        return (weights @ self.tags).toarray() / total.astype(np.float32), self._usual_date(weights), popularity
+
+    def _usual_date(self, weights: Any) -> Float32:
+        """The mean date of what was weighed, [m], in years before the newest item; the middle one where unknown."""
+        if self._dates is None:
+            return np.zeros(weights.shape[0], dtype=np.float32)
+        dated = weights @ self._dates.known
+        mean = (weights @ (self._dates.years * self._dates.known)) / np.maximum(dated, 1e-9)
+        return np.where(dated > 0, mean, self._dates.middle).astype(np.float32)
+
+    @cached_property
+    def _level(self) -> Float32:
+        return np.log1p(self.popularity).astype(np.float32)
+
+    @cached_property
+    def _dates(self) -> "_Dates | None":
+        known = np.isfinite(self.published)
+        if not known.any():
+            return None
+        newest, middle = float(self.published[known].max()), float(np.median(self.published[known]))
+        years = (np.where(known, self.published, middle) - newest) / _YEAR
+        return _Dates(years.astype(np.float32), known.astype(np.float32), (middle - newest) / _YEAR, newest)
 
     def _makers(self, histories: Histories) -> tuple[Maker, ...]:
         tags, date, level = self._profile(histories)
 
         def popularity_fit(items: Ints | None) -> Float32:
             # A user without events has no level of popularity to be near to.
-            gap = np.abs(np.log1p(_of(self.popularity, items))[None] - level[:, None])
-            return np.where(histories.lengths[:, None] > 0, -gap, 0.0).astype(np.float32)
+            return _nearness(_of(self._level, items), level) * (histories.lengths[:, None] > 0)
 
         def category_fit(items: Ints | None) -> Float32:
-            return np.asarray(tags @ _of(self.tags, items).T)
+            return np.ascontiguousarray((_of(self.tags, items) @ tags.T).T)
 
         found: list[Maker] = [partial(source.score, histories) for source in self.sources]
         found.append(popularity_fit)
         if self.tags.shape[1]:
             found.append(category_fit)
-        if np.isfinite(self.published).any():
-            published = np.where(np.isnan(self.published), np.nanmedian(self.published), self.published)
-            now = np.where(np.isnan(histories.last_times), np.nanmax(self.published), histories.last_times)
-            lately = np.where(np.isnan(date), np.nanmedian(self.published), date)
+        if self._dates is not None:
+            years = self._dates.years
+            now = (np.nan_to_num(histories.last_times, nan=self._dates.newest) - self._dates.newest) / _YEAR
 
             def freshness(items: Ints | None) -> Float32:
-                age = np.maximum(now[:, None] - _of(published, items)[None], 0.0) / _YEAR
-                return (-np.log1p(age)).astype(np.float32)
+                age = now[:, None].astype(np.float32) - _of(years, items)
+                return np.asarray(-np.log1p(np.maximum(age, 0.0, out=age)))
 
             def date_fit(items: Ints | None) -> Float32:
-                return (-np.abs(_of(published, items)[None] - lately[:, None]) / _YEAR).astype(np.float32)
+                return _nearness(_of(years, items), date)
 
             found += [freshness, date_fit]
         return (*found, *(partial(_same, len(histories), values) for values in self.numeric.values()))
 
 
-def _of(values: NDArray[Any], items: Ints | None) -> NDArray[Any]:
+@dataclass(frozen=True)
+class _Dates:
+    """``years`` [n] before the ``newest`` item (seconds since 1970), ``middle`` where a date is not ``known`` [n]."""
+
+    years: Float32
+    known: Float32
+    middle: float
+    newest: float
+
+
+def _of(values: Any, items: Ints | None) -> Any:
     return values if items is None else values[items]
+
+
+def _nearness(values: Float32, points: NDArray[Any]) -> Float32:
+    """Minus the distance of each value [c] to each user's point [m], float32 [m, c]."""
+    gap = values - points[:, None].astype(np.float32)
+    np.abs(gap, out=gap)
+    return np.asarray(np.negative(gap, out=gap))
 
 
 def _same(users: int, values: Floats, items: Ints | None) -> Float32:
@@ -187,13 +224,14 @@ def make_features(
     )
 
 
-def tag_vectors(items: Items, limit: int = MAX_TAGS) -> Float32:
-    """Category and tags as unit vectors [n, g] over the ``limit`` most frequent ones; zeros without any."""
+def tag_vectors(items: Items, limit: int = MAX_TAGS) -> Any:
+    """Category and tags as unit vectors, sparse [n, g], over the ``limit`` most frequent ones; zeros without any."""
     pairs = zip(items.frame["category"], items.frame["tags"], strict=True)
     words = [dict.fromkeys(word.casefold() for word in (category, *tags) if word) for category, tags in pairs]
     counts = Counter(word for row in words for word in row)
     names = {word: number for number, (word, _) in enumerate(counts.most_common(limit))}
-    made = np.zeros((len(items), len(names)), dtype=np.float32)
-    for number, row in enumerate(words):
-        made[number, [names[word] for word in row if word in names]] = 1.0
-    return np.asarray(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1.0), dtype=np.float32)
+    found = [[names[word] for word in row if word in names] for row in words]
+    counts_of = np.array([len(row) for row in found], dtype=np.int64)
+    values = np.repeat(1 / np.sqrt(np.maximum(counts_of, 1)), counts_of).astype(np.float32)
+    columns = np.fromiter((number for row in found for number in row), dtype=np.int64, count=int(counts_of.sum()))
+    return csr_array((values, columns, np.concatenate([[0], np.cumsum(counts_of)])), shape=(len(items), len(names)))

@@ -16,6 +16,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
+FADED = 1e-6  # of a new event's weight
+
 
 @dataclass(frozen=True)
 class Recency:
@@ -93,6 +95,8 @@ class Histories:
             values = values * 0.5 ** (ages / recency.half_life)
         keys = self.rows * self.n_items + self.items
         order = np.lexsort((-values, keys))
+        # What has faded to nothing is left out: it costs as much as any other event and changes no score.
+        order = order[values[order] > FADED]
         keys, values = keys[order], values[order]
         first = np.ones(len(keys), dtype=bool)
         first[1:] = keys[1:] != keys[:-1]

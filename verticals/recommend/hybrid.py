@@ -77,7 +77,7 @@ class Hybrid:
         if self.ranker is None:
             return blended, blended, treed
         items = np.arange(histories.n_items) if candidates is None else candidates
-        seen = seen_mask(histories)[:, items]
+        seen = seen_mask(histories) if candidates is None else seen_mask(histories)[:, candidates]
         chosen, _ = top_k(blended, self.shortlist, seen)
         scores = self._trees(self.ranker, histories, columns, blended, chosen, items)
         # The short list comes first; beyond it the blend decides, in one scale without a gap that means something.

@@ -1,6 +1,7 @@
 """Item-kNN: items are alike when the same users engaged with them (Sarwar et al. 2001)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.sparse import csr_array
 
 from core.errors import InputError
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
+from verticals.recommend.weights import DenseWeights, dense_where_small
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,15 @@ class ItemKnn:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """Sum of similarities to the history, float32 [m, n] or [m, c]."""
-        scores = (histories.matrix(self.recency) @ self.similarities).toarray().astype(np.float32)
+        history = histories.matrix(self.recency)
+        if self._dense is not None:
+            return self._dense.sums(history, candidates)
+        scores = (history @ self.similarities).toarray().astype(np.float32)
         return scores if candidates is None else scores[:, candidates]
+
+    @cached_property
+    def _dense(self) -> DenseWeights | None:
+        return dense_where_small(self.similarities)
 
 
 def fit_item_knn(histories: Histories, k: int = 20, shrink: float = 0.0) -> ItemKnn:

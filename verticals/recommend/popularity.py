@@ -1,6 +1,7 @@
 """Popular and trending: what everybody turns to, in all or lately."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,8 +19,12 @@ class Popular:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """The same for every user: log(1 + count), float32 [m, n] or [m, c]."""
-        row = np.log1p(self.counts if candidates is None else self.counts[candidates]).astype(np.float32)
+        row = self._row if candidates is None else self._row[candidates]
         return np.broadcast_to(row, (len(histories), len(row)))
+
+    @cached_property
+    def _row(self) -> Float32:
+        return np.log1p(self.counts).astype(np.float32)
 
 
 def fit_popular(histories: Histories) -> Popular:
@@ -60,8 +65,9 @@ class Trending:
             counts += np.bincount(self.items[done:last], weights=weights, minlength=self.n_items)
             rows[row] = counts
             done, before = max(done, last), moment
-        scores = np.log1p(rows if candidates is None else rows[:, candidates])
-        return np.asarray(scores[which])
+        rows = rows if candidates is None else rows[:, candidates]
+        np.log1p(rows, out=rows)
+        return np.asarray(rows[which])
 
     @property
     def _reach(self) -> float:

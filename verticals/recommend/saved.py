@@ -193,7 +193,7 @@ def _read_source(told: Mapping[str, Any], stem: Path) -> Source:
     if told["kind"] == "ease":
         with np.load(path) as arrays:
             active: Ints = arrays["active"]
-            return Ease(arrays["weights"], active, int(told["n"]), recency, name)
+            return Ease(np.ascontiguousarray(arrays["weights"]), active, int(told["n"]), recency, name)
     if told["kind"] == "text-ease":
         with np.load(path) as arrays:
             none = np.empty((0, arrays["to_right"].shape[1]), dtype=np.float32)  # made by ``grown``

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from core.errors import InputError
 from tests.verticals.recommend.conftest import PER_TOPIC, WordHashes
@@ -18,6 +19,7 @@ from verticals.recommend.snapshot import extended
 from verticals.recommend.taste import Running, TextTaste, centred, check_vectors, user_vectors
 from verticals.recommend.text_ease import fit_text_ease
 from verticals.recommend.transitions import fit_transitions
+from verticals.recommend.weights import dense_where_small
 
 HOME, COLD = slice(0, PER_TOPIC), PER_TOPIC - 1
 
@@ -178,3 +180,26 @@ def test_newcomers_lean_on_what_still_speaks(items: Items, past: Histories, vect
     assert few.lengths.tolist() == [2] * 30 and few.of(3)[0].tolist() == past.of(3)[0][-2:].tolist()
     blend = fit_newcomers(items, past, vectors, Config(), 2)
     assert sum(blend.weights) > 0 and min(blend.weights) >= 0
+
+
+@pytest.mark.parametrize("candidates", [None, np.array([3, 0, 29, 3])])
+def test_dense_weights_add_up_what_sparse_ones_do(past: Histories, candidates: np.ndarray | None) -> None:
+    weights = fit_item_knn(past).similarities
+    dense = dense_where_small(weights)
+    assert dense is not None and len(dense.active) < past.n_items  # some items have no event
+    history = past.matrix(Recency(2, "events"))
+    plain = (history @ weights).toarray()
+    plain = plain if candidates is None else plain[:, candidates]
+    assert dense.sums(history, candidates) == pytest.approx(plain, abs=1e-6)
+
+
+def test_weights_stay_sparse_where_most_are_nothing() -> None:
+    ring = csr_array((np.ones(100, np.float32), (np.arange(100), np.roll(np.arange(100), 1))), shape=(100, 100))
+    assert dense_where_small(ring) is None
+    assert dense_where_small(csr_array((5, 5), dtype=np.float32)) is None
+
+
+def test_what_has_faded_to_nothing_is_left_out() -> None:
+    long = history_of(np.arange(300) % 200, 200)
+    assert long.matrix(Recency(5, "events")).nnz < long.matrix().nnz == 200
+    assert long.matrix(Recency(0.5, "share")).nnz == 200
