@@ -12,7 +12,7 @@ from benchmarks.fewlabels_data import BANKING, FILMS, PHRASES, Task, few
 from core.settings import PROJECT_ROOT
 
 SEED = 7
-CAUSAL_ROWS = 300  # a language model reads every label after every text
+CAUSAL_ROWS = 150  # a language model reads every label after every text
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "sst2": {"negative": "a bad film", "positive": "a good film"},
     "phrasebank": {

@@ -23,6 +23,7 @@ from core.tuning.recipe import Recipe
 
 TEMPLATES = ("{}", "This text is about {}.", "{}: a typical example")
 STRENGTHS = (0.0, 5.0, 10.0, 20.0, 30.0)
+ROUGH = 25  # iterations that tell the strengths apart
 MOST_ROWS = 2000  # with more examples than this the names have nothing to add
 
 Floats = NDArray[np.float32]
@@ -75,7 +76,8 @@ def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: 
             # Left as it comes, since it is fitted: no random number is drawn, so training stays what it was.
             head: Any = torch.nn.utils.skip_init(torch.nn.Linear, features.shape[1], len(prior))
             start = torch.from_numpy(prior * value)
-            fit_head(head, torch.from_numpy(features[known]), torch.from_numpy(targets[known]), prior=start)
+            rows, truth = torch.from_numpy(features[known]), torch.from_numpy(targets[known])
+            fit_head(head, rows, truth, prior=start, iterations=ROUGH)
             with torch.no_grad():
                 logits = head(torch.from_numpy(features[asked]))
                 losses[value] += float(F.cross_entropy(logits, torch.from_numpy(targets[asked]), reduction="sum"))

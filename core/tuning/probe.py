@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 
 def fit_head(
-    head: nn.Linear, features: Tensor, targets: Tensor, strength: float = 10.0, prior: Tensor | None = None
+    head: nn.Linear,
+    features: Tensor,
+    targets: Tensor,
+    strength: float = 10.0,
+    prior: Tensor | None = None,
+    iterations: int = 100,
 ) -> None:
     """Set ``head`` to the L2-regularised (multinomial or per-label) logistic regression on ``features``.
 
@@ -24,7 +29,7 @@ def fit_head(
     middle = torch.zeros_like(head.weight) if prior is None else prior.to(head.weight)
     weight = middle.detach().clone().requires_grad_()
     bias = torch.zeros_like(head.bias, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn="strong_wolfe")
     penalty = 1.0 / (2 * strength * len(features))
 
     def closure() -> Tensor:
