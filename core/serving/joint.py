@@ -1,8 +1,8 @@
-"""Several networks on one backbone asked at once: the blocks that none of them changed are run once for all.
+"""Several networks on one backbone asked at once: blocks that they have in common are run once for all.
 
 A tuned model that moved only its upper blocks has the backbone's own lower ones. Whoever asks several such models
-about the same texts pays for these once: with two models and their backbone, each of which has 2 of 6 blocks of its
-own, 10 blocks are run instead of 18.
+about the same texts pays for these once: of two models and their backbone, with 2 of 6 blocks of their own each, 10
+blocks are run instead of 18. A model that shares nothing may be among them; it is run from the bottom.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def join(networks: Sequence[Network], engine: str = "auto") -> Joint | None:
     first = networks[0]
     if len(networks) < 2 or any(one.query_prefix != first.query_prefix for one in networks):
         return None
-    if not all(_may_share(one) for one in networks):
+    if sum(map(_may_share, networks)) < 2:
         return None
     joint = _network(networks)
     try:
@@ -75,11 +75,11 @@ def _network(networks: Sequence[Network]) -> Network:
 
         loaded = [one.load() for one in networks]
         models, tokenizers = [model for model, _ in loaded], [tokenizer for _, tokenizer in loaded]
-        blocks = common_blocks(models)
-        if not blocks or any(one.get_vocab() != tokenizers[0].get_vocab() for one in tokenizers[1:]):
+        depths, trunk = common_blocks(models)
+        if not any(depths) or any(one.get_vocab() != tokenizers[0].get_vocab() for one in tokenizers[1:]):
             raise _Apart(names)
         try:
-            return joint_module(models, [one.output for one in networks], blocks), tokenizers[0]
+            return joint_module(models, [one.output for one in networks], depths, trunk), tokenizers[0]
         except ValueError as error:
             raise _Apart(names) from error
 

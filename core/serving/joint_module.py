@@ -1,4 +1,4 @@
-"""The module behind ``core.serving.joint``: common blocks below, each network's own blocks and head above."""
+"""The module behind ``core.serving.joint``: one network's blocks, and where each other branches off from it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,21 @@ _TOLERANCE = 1e-4
 
 
 class JointModule(nn.Module):
-    """Token ids to the outputs of all members side by side, [b, sum of widths]."""
+    """Token ids to the outputs of all members side by side, [b, sum of widths].
 
-    def __init__(self, members: Sequence[TextEncoder], outputs: Sequence[str], blocks: int) -> None:
+    ``depths``: how many blocks each member has in common with the member ``trunk``, which has that of its last branch.
+    """
+
+    def __init__(
+        self, members: Sequence[TextEncoder], outputs: Sequence[str], depths: Sequence[int], trunk: int
+    ) -> None:
         super().__init__()
-        self.members, self.outputs = nn.ModuleList(members), tuple(outputs)
-        self.backbone = members[0].backbone
-        self.lower = members[0].lower_layers(blocks)
+        self.members, self.outputs, self.depths = nn.ModuleList(members), tuple(outputs), tuple(depths)
+        self.trunk = members[trunk]
+        self.backbone = self.trunk.backbone
+        self.branches = sorted({depth for depth in depths if depth})
+        self.lowest = self.trunk.lower_layers(self.branches[0])
+        self.embeds_once = all(depths)  # asked by the export
         self.segments = getattr(self.backbone.config, "type_vocab_size", 0) > 1
 
     def forward(
@@ -28,11 +36,13 @@ class JointModule(nn.Module):
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None and self.segments:
             inputs["token_type_ids"] = token_type_ids
-        hidden = self.lower(**inputs).last_hidden_state
+        hidden = {self.branches[0]: self.lowest(**inputs).last_hidden_state}
+        for below, depth in zip(self.branches, self.branches[1:], strict=False):
+            hidden[depth] = self.trunk.run_blocks(hidden[below], attention_mask, slice(below, depth))
         parts = []
-        for member, output in zip(self.members, self.outputs, strict=True):
-            made = member(attention_mask=attention_mask, hidden_states=hidden)["logits"]
-            parts.append(_scaled(made, output))
+        for member, output, depth in zip(self.members, self.outputs, self.depths, strict=True):
+            given = {"attention_mask": attention_mask, "hidden_states": hidden[depth]} if depth else inputs
+            parts.append(_scaled(member(**given)["logits"], output))
         return {"logits": torch.cat(parts, dim=-1)}
 
 
@@ -40,12 +50,19 @@ def _scaled(made: Tensor, output: str) -> Tensor:
     return nn.functional.normalize(made, dim=-1) if output == "vectors" else made
 
 
-def common_blocks(models: Sequence[Any]) -> int:
-    """How many blocks from the bottom all models have in common, embeddings included; 0: none, or unknown."""
-    first = models[0]
-    if not all(isinstance(one, TextEncoder) and can_start_from_hidden_states(one.backbone) for one in models):
-        return 0
-    return min(_common(first.backbone, one.backbone) for one in models[1:])
+def common_blocks(models: Sequence[Any]) -> tuple[list[int], int]:
+    """How many blocks from the bottom each model shares with one of them, and which one that is: the one with most.
+
+    Embeddings count to the lowest block. All zeros: they have nothing in common, or it is not known how to branch.
+    """
+    alike = [isinstance(one, TextEncoder) and can_start_from_hidden_states(one.backbone) for one in models]
+    if not all(alike):
+        return [0] * len(models), 0
+    found = [[_common(one.backbone, two.backbone) if one is not two else 0 for two in models] for one in models]
+    trunk = max(range(len(models)), key=lambda number: sum(found[number]))
+    depths = found[trunk]
+    depths[trunk] = max(depths)
+    return depths, trunk
 
 
 def _common(first: Any, other: Any) -> int:
@@ -69,14 +86,16 @@ def _equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def joint_module(models: Sequence[TextEncoder], outputs: Sequence[str], blocks: int) -> JointModule:
-    """The models joined above their ``blocks`` common ones, compared with each of them before it is used.
+def joint_module(
+    models: Sequence[TextEncoder], outputs: Sequence[str], depths: Sequence[int], trunk: int
+) -> JointModule:
+    """The models joined as ``common_blocks`` found, compared with each of them before it is used.
 
     Raises ValueError when a model computes something else alone, as one does that adds to its blocks from outside.
     """
-    for model in models:
-        model.start_layer = blocks
-    joint = JointModule(models, outputs, blocks).eval()
+    for model, depth in zip(models, depths, strict=True):
+        model.start_layer = depth
+    joint = JointModule(models, outputs, depths, trunk).eval()
     _verify(joint, models)
     return joint
 
@@ -90,10 +109,7 @@ def _verify(joint: JointModule, models: Sequence[TextEncoder]) -> None:
     with torch.inference_mode():
         found = joint(ids, mask)["logits"]
         alone = [model(ids, mask)["logits"] for model in models]
-        pairs = zip(alone, joint.outputs, strict=True)
-        expected = torch.cat(
-            [nn.functional.normalize(v, dim=-1) if how == "vectors" else v for v, how in pairs], dim=-1
-        )
+    expected = torch.cat([_scaled(*pair) for pair in zip(alone, joint.outputs, strict=True)], dim=-1)
     difference = float((found - expected).abs().max())
     if not difference <= _TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ValueError(f"the joined networks differ from the single ones by {difference:.2g}")

@@ -58,7 +58,7 @@ def export_graph(model: Any, output: str, max_length: int, pad_id: int, path: Pa
                 dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {"output": {0: "batch"}},
             )
             if fuse:
-                _fuse(raw, path, config)
+                _fuse(raw, path, config, getattr(model, "embeds_once", True))
             else:
                 os.replace(raw, path)
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
@@ -69,19 +69,22 @@ def export_graph(model: Any, output: str, max_length: int, pad_id: int, path: Pa
     return _verify(graph, path, config, max_length, pad_id, names)
 
 
-def _fuse(raw: Path, path: Path, config: Any) -> None:
+def _fuse(raw: Path, path: Path, config: Any, embeds_once: bool) -> None:
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
     if config.model_type not in _FUSED:
         os.replace(raw, path)
         return
+    options = FusionOptions("bert")
+    # With several embeddings in one graph the optimiser looks one of them up under a name it has given to another.
+    options.enable_embed_layer_norm = embeds_once
     fused = optimize_model(
         str(raw),
         "bert",
         num_heads=config.num_attention_heads,
         hidden_size=config.hidden_size,
-        optimization_options=FusionOptions("bert"),
+        optimization_options=options,
         opt_level=0,
     )
     found = fused.get_fused_operator_statistics()

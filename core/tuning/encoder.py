@@ -67,7 +67,7 @@ class TextEncoder(nn.Module):
     ) -> Tensor:
         """Pooled vectors [b, d], not normalised."""
         if hidden_states is not None:
-            hidden = self._upper_layers(hidden_states, attention_mask)
+            hidden = self.run_blocks(hidden_states, attention_mask, slice(self.start_layer, None))
         else:
             inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
             if token_type_ids is not None and getattr(self.config, "type_vocab_size", 0) > 1:
@@ -92,12 +92,13 @@ class TextEncoder(nn.Module):
         """A view on the backbone that stops after ``count`` blocks; it shares all weights."""
         return _truncated(self.backbone, keep=slice(None, count))
 
-    def _upper_layers(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def run_blocks(self, hidden: Tensor, mask: Tensor, which: slice) -> Tensor:
+        """Some of the blocks on token vectors [b, t, d], which are the output of the block below them."""
         stack = _stack_owner(self.backbone)
-        upper = copy.copy(stack)
-        upper._modules = {**stack._modules, "layer": stack.layer[self.start_layer :]}
+        part = copy.copy(stack)
+        part._modules = {**stack._modules, "layer": stack.layer[which]}
         attention = create_bidirectional_mask(config=self.config, inputs_embeds=hidden, attention_mask=mask)
-        return upper(hidden, attention_mask=attention).last_hidden_state
+        return part(hidden, attention_mask=attention).last_hidden_state
 
 
 def can_start_from_hidden_states(backbone: Any) -> bool:

@@ -52,6 +52,17 @@ def test_a_model_that_changed_the_lowest_block_is_left_apart(
     assert join(pair, "torch") is None
 
 
+def test_one_that_shares_nothing_goes_along(made_model: Made, tiny_bert: Path) -> None:
+    full, low = load_predictor(made_model("full")), load_predictor(upper(made_model, "lora", 2))
+    high, encoder = load_predictor(upper(made_model)), load_encoder(str(tiny_bert))
+    joint = join([full.network, low.network, encoder.network, high.network], "onnx")
+    assert joint is not None
+    found = joint.run(TEXTS)
+    for values, alone in zip(found, (full, low, encoder, high), strict=True):
+        expected = alone.encode(TEXTS) if alone is encoder else alone.logits(TEXTS)
+        np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
 def test_one_network_or_another_prefix_is_left_apart(made_model: Made, tiny_bert: Path) -> None:
     from dataclasses import replace
 
