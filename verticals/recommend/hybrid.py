@@ -91,9 +91,22 @@ class Hybrid:
         parts = []
         for start in range(0, len(histories), _USERS_AT_ONCE):
             few = histories.take(np.arange(start, min(start + _USERS_AT_ONCE, len(histories))))
-            seen = seen_mask(few) if exclude_seen else None
-            parts.append(top_k(self.score(few), k, seen))
+            if self.ranker is not None and exclude_seen and k <= self.shortlist:
+                parts.append(self._top(self.ranker, few, k))
+            else:
+                parts.append(top_k(self.score(few), k, seen_mask(few) if exclude_seen else None))
         return np.concatenate([items for items, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def _top(self, ranker: LambdaMart, histories: Histories, k: int) -> tuple[Ints, Float32]:
+        """The k best unseen items, which are all on the short list: nothing below it is put in order."""
+        columns = self.features.columns(histories)
+        blended = self.blend.score(columns)
+        chosen, kept = top_k(blended, self.shortlist, seen_mask(histories))
+        scores = self._trees(ranker, histories, columns, blended, chosen, np.arange(histories.n_items))
+        scores[kept == -np.inf] = -np.inf  # seen: the list is longer than what is left
+        by_number = np.argsort(chosen, axis=1)
+        places, best = top_k(np.take_along_axis(scores, by_number, axis=1), k)
+        return np.take_along_axis(np.take_along_axis(chosen, by_number, axis=1), places, axis=1), best
 
     def with_weights(self, changed: dict[str, float]) -> "Hybrid":
         """The transparent blend alone with some weights set by hand: the trees were fitted to other weights."""

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from core.errors import InputError, MissingExtra
 from verticals.recommend.features import Columns
 from verticals.recommend.histories import Float32, Floats, Histories, Ints
+from verticals.recommend.trees import Trees, can_hold
 
 NEGLIGIBLE = 0.01  # of the sum of a blend's weights
 INSTALL = 'pip install "lightgbm>=4.6"'
@@ -83,19 +85,26 @@ class LambdaMart:
 
     names: tuple[str, ...]
     text: str = field(repr=False)
-    _loaded: list[Any] = field(default_factory=list, repr=False, compare=False)
 
-    @property
+    @cached_property
     def booster(self) -> Any:
         """The LightGBM model, read from its text once."""
-        if not self._loaded:
-            lightgbm = require_lightgbm()
-            self._loaded.append(lightgbm.Booster(model_str=self.text))
-        return self._loaded[0]
+        return require_lightgbm().Booster(model_str=self.text)
+
+    @cached_property
+    def trees(self) -> Trees | None:
+        """The same model made ready to score long lists; None for one that does not fit (``trees.can_hold``)."""
+        dumped = self.booster.dump_model()
+        return Trees(dumped) if can_hold(dumped) else None
 
     def score(self, rows: Float32) -> Floats:
         """Scores [r] of rows [r, f]; only their order means something."""
+        if self.trees is not None and not np.isnan(rows).any():
+            return self.trees.score(rows)
         return np.asarray(self.booster.predict(rows, num_threads=1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"names": self.names, "text": self.text}  # the rest is made again from the text
 
     def contributions(self, rows: Float32) -> Floats:
         """What each feature adds to each score, [r, f] (TreeSHAP, Lundberg et al. 2018)."""

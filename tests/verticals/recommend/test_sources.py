@@ -175,6 +175,16 @@ def test_the_hybrid_explains_its_scores_and_beats_its_parts(items: Items, past: 
     assert shares.sum(axis=2)[0] == pytest.approx(blend.score(earlier.take(np.array([0])))[0], abs=1e-4)
 
 
+@pytest.mark.parametrize("shortlist", [8, 100])
+def test_the_top_is_that_of_all_scores(items: Items, past: Histories, vectors: np.ndarray, shortlist: int) -> None:
+    hybrid = fit_hybrid(items, past, vectors, Config(ranker="lambdamart", trees=20, shortlist=shortlist))
+    assert hybrid.ranker is not None
+    for k in (5, 8, 20):
+        ranked, scores = hybrid.recommend(past, k)
+        plain, expected = top_k(hybrid.score(past), k, seen_mask(past))
+        assert ranked.tolist() == plain.tolist() and scores == pytest.approx(expected, abs=1e-5)
+
+
 def test_newcomers_lean_on_what_still_speaks(items: Items, past: Histories, vectors: np.ndarray) -> None:
     few = last_events(past, 2)
     assert few.lengths.tolist() == [2] * 30 and few.of(3)[0].tolist() == past.of(3)[0][-2:].tolist()
