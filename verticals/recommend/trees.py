@@ -44,11 +44,11 @@ class Trees:
     def _some(self, across: Float32) -> Floats:
         left = np.full((len(self._values), across.shape[1]), 255, dtype=np.uint8)
         for features, thresholds, kept in zip(self._features, self._thresholds, self._kept, strict=True):
-            holds = (across[features] <= thresholds).view(np.uint8)
+            holds = (across.take(features, axis=0) <= thresholds).view(np.uint8)
             np.negative(holds, out=holds)  # 1 becomes 255: where the condition holds, nothing is struck out
             np.bitwise_or(holds, kept, out=holds)
             np.bitwise_and(left, holds, out=left)
-        places = left + (256 * np.arange(len(left), dtype=np.int32))[:, None]
+        places = left + 256 * np.arange(len(left))[:, None]
         return np.asarray(self._values.ravel().take(places).sum(axis=0))
 
 
