@@ -142,3 +142,22 @@ def test_lists_for_people_name_the_rows_of_the_file(
     assert main(["labels", "next", str(tiny_model), str(path), "--text", "nope"]) == 2
     assert main(["explain", str(tiny_model), " "]) == 2
     assert get_settings().var.exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([("", "a"), (" ", "b")] * 10, "no text"),
+        ([(f"bank loan {i}", "money") for i in range(20)], "same label"),
+        ([(f"bank loan {i}", f"label {i}") for i in range(20)], "has one row"),
+    ],
+    ids=["empty texts", "one class", "one label a class"],
+)
+def test_labels_that_cannot_be_doubted_are_refused_at_the_command_line(
+    tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str], rows: list[tuple[str, str]], says: str
+) -> None:
+    path = _write(tmp_path / "rows.csv", rows)
+    asked = ["labels", "doubtful", str(path)] if says != "no text" else ["labels", "next", str(tiny_model), str(path)]
+    assert main(asked) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and says in err and "Traceback" not in err

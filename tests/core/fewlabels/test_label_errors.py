@@ -34,3 +34,11 @@ def test_clean_labels_raise_few_doubts() -> None:
 def test_too_little_to_judge_by_is_refused(labels: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         suspects(["x"] * 6, labels, np.ones((6, 2), np.float32))
+
+
+def test_a_thousand_labels_of_two_rows_are_judged() -> None:
+    chance = np.random.default_rng(0)
+    labels = [f"label {number:03d}" for number in range(1000) for _ in range(2)]
+    centres = np.repeat(chance.normal(size=(1000, 8)), 2, axis=0)
+    found = suspects(labels, labels, (centres + chance.normal(0, 0.01, centres.shape)).astype(np.float32))
+    assert all(0 <= one.quality <= 1 and one.given == labels[one.row] for one in found)

@@ -41,3 +41,19 @@ def test_every_kind_of_doubt_comes_before_copies_of_what_is_sure() -> None:
 def test_more_than_there_are_is_refused() -> None:
     with pytest.raises(InputError, match="2 unlabelled texts"):
         next_labels(["a", "b"], np.full((2, 2), 0.5), np.ones((2, 2)), ["x", "y"], 3)
+
+
+def test_a_thousand_labels_need_no_matrix_of_gradients() -> None:
+    chance = np.random.default_rng(0)
+    probabilities = chance.dirichlet(np.full(1000, 0.01), 300)
+    found = next_labels([f"t{i}" for i in range(300)], probabilities, chance.normal(size=(300, 64)), _names(1000), 20)
+    assert len({q.row for q in found}) == 20 and {q.guess for q in found} <= set(_names(1000))
+
+
+def test_without_texts_there_is_nothing_to_ask() -> None:
+    with pytest.raises(InputError, match="0 unlabelled texts"):
+        next_labels([], np.empty((0, 2)), np.empty((0, 2)), ["x", "y"], 1)
+
+
+def _names(count: int) -> list[str]:
+    return [f"label {number}" for number in range(count)]

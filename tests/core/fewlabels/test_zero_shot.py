@@ -10,7 +10,7 @@ import pytest
 from core.data.label_words import describe
 from core.errors import InputError
 from core.fewlabels.language_models import Causal, Cloze, likest
-from core.fewlabels.zero_shot import ZeroShot, ZeroShotConfig, zero_shot
+from core.fewlabels.zero_shot import Likeness, ZeroShot, ZeroShotConfig, zero_shot
 
 
 class _Fixed:
@@ -112,3 +112,21 @@ def test_the_likest_examples_are_shown_nearest_last(tiny_llama: Path) -> None:
     causal = Causal.load(str(tiny_llama), ["rain", "goal"], ("{text} :",), 32)
     causal.shots, causal.choose = [("money bank", "goal")], lambda text, k: [0]
     assert np.abs(causal.scores(["bank"]) - plain).max() > 0
+
+
+class _Letters:
+    """Counts of letters at length 1."""
+
+    def encode(self, texts: Sequence[str], passages: bool = False) -> np.ndarray:
+        found = np.array([[t.count(letter) + 0.01 for letter in "abcdefghij0123456789"] for t in texts])
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_a_thousand_labels_and_texts_without_content() -> None:
+    labels = tuple(f"label {number:03d}" for number in range(1000))
+    model = ZeroShot(labels, ZeroShotConfig(), Likeness(_Letters(), labels, ("{}",), 0.05))
+    found = model.probabilities(["label 777", "", " "])
+    assert found.shape == (3, 1000) and labels[found[0].argmax()] == "label 777"
+    np.testing.assert_allclose(found.sum(1), 1)
+    # Nothing to go by: no label is much likelier than the others.
+    assert found[1].max() < 0.1
