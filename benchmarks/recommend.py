@@ -59,8 +59,8 @@ def measure(data: Data, resamples: int, out: Path) -> dict[str, Any]:
         replace(fit_item_knn(data.train, len(data.items)), name="item-knn, all neighbours"),
         fit_ease(data.train, chosen_ease),
         replace(fit_ease(data.train, STATED_L2), name=f"ease, l2 {STATED_L2:g}"),
-        TextTaste(normalised(data.vectors), plain, name="untuned text"),
-        TextTaste(centred(data.vectors), plain, name="untuned text, centred"),
+        TextTaste(normalised(data.vectors), attention=plain, name="untuned text"),
+        TextTaste(centred(data.vectors), attention=plain, name="untuned text, centred"),
         replace(hybrid, ranker=None, name="blend"),
         hybrid,
     ]

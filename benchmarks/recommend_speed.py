@@ -22,7 +22,7 @@ from verticals.recommend.candidates import Source, seen_mask, top_k
 from verticals.recommend.ease import Ease
 from verticals.recommend.histories import Histories
 from verticals.recommend.hybrid import Hybrid, HybridConfig, fit_hybrid
-from verticals.recommend.taste import TextTaste, normalised
+from verticals.recommend.taste import TextTaste
 from verticals.recommend.text_ease import TextEase
 
 PEERS = PROJECT_ROOT / ".venv-peers" / "bin" / "python"
@@ -70,9 +70,7 @@ def memory(hybrid: Hybrid, n: int) -> dict[str, float]:
     grows: dict[str, int] = {"tags": tags, "dates and popularity": features.published.nbytes * 7 // 2}
     for source in features.sources:
         if isinstance(source, TextTaste):
-            grows["text vectors"] = source.vectors.nbytes
-        elif isinstance(source, TextEase):
-            grows["fitted text"] = source.left.nbytes + source.right.nbytes
+            grows["text vectors"] = source.vectors.nbytes  # the fitted text reads the same ones
     return {name: round(size / n, 1) for name, size in grows.items()} | {
         "total for 1M items": round(sum(grows.values()) / n, 1)
     }
@@ -130,15 +128,15 @@ def _enlarged(hybrid: Hybrid, data: Data, n: int) -> tuple[Hybrid, Histories]:
     users = data.train.take(np.array([int(np.argmax(data.train.lengths))]))
     one = replace(users, n_items=n)
 
+    known = next(source.vectors for source in hybrid.features.sources if isinstance(source, TextTaste))
+    noise = random.normal(0, 0.02, (len(more), known.shape[1])).astype(np.float32)
+    vectors = np.concatenate([known, known[more] + noise])
+
     def grown(source: Any) -> Any:
         if isinstance(source, Ease):
             return replace(source, n_items=n)
-        if isinstance(source, TextTaste):
-            noise = random.normal(0, 0.02, (len(more), source.vectors.shape[1])).astype(np.float32)
-            return replace(source, vectors=normalised(np.concatenate([source.vectors, source.vectors[more] + noise])))
-        if isinstance(source, TextEase):
-            left, right = source.left, source.right
-            return replace(source, left=np.concatenate([left, left[more]]), right=np.concatenate([right, right[more]]))
+        if isinstance(source, TextTaste | TextEase):
+            return replace(source, vectors=vectors)
         if isinstance(source, Popular):
             return replace(source, counts=np.concatenate([source.counts, np.zeros(len(more))]))
         if isinstance(source, Trending):

@@ -142,7 +142,7 @@ def _judged_cold(
 
 
 def _fitted(past: Histories, unit: Float32, l2: float, recency: Recency | None, name: str) -> TextEase:
-    return replace(fit_text_ease(past, unit, fit_ease(past, 200.0), l2, recency, rank=384), name=name)
+    return replace(fit_text_ease(past, unit, fit_ease(past, 200.0), l2, recency), name=name)
 
 
 def _chosen(data: Data, unit: Float32) -> tuple[float, Recency]:

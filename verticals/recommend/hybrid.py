@@ -24,7 +24,7 @@ from verticals.recommend.ranking import (
     has_lightgbm,
     rows_for_trees,
 )
-from verticals.recommend.taste import TextTaste, centred, check_vectors
+from verticals.recommend.taste import TextTaste, centred, check_vectors, main_directions
 from verticals.recommend.text_ease import fit_text_ease
 from verticals.recommend.transitions import fit_transitions
 
@@ -152,7 +152,9 @@ def standard_sources(
     ]
     if vectors is not None:
         unit = centred(check_vectors(vectors, len(items)))
-        found += [TextTaste(unit), fit_text_ease(histories, unit, ease, recency=short)]
+        directions = main_directions(unit)
+        along = unit @ directions  # one array for both, and a third of what the vectors take
+        found += [TextTaste(along, directions), fit_text_ease(histories, along, ease, recency=short)]
     return found
 
 

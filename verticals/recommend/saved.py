@@ -20,7 +20,7 @@ from verticals.recommend.ranking import Blend, LambdaMart
 from verticals.recommend.text_ease import TextEase
 from verticals.recommend.transitions import Transitions
 
-FORMAT = 1
+FORMAT = 2  # 1: texts by their whole vectors
 Curves = Mapping[str, Mapping[str, Probability]]
 
 
@@ -30,7 +30,8 @@ class Saved:
 
     ``item_ids`` are the items it knew, in their order; ``collaborative`` the sources whose weights were learnt;
     ``order`` names all sources of the blend. ``curves``: for the scores of the trees, the blend and the blend for
-    users without a past, a probability for each kind of event. ``vectors`` [n, d] belong to ``hashes`` of the texts.
+    users without a past, a probability for each kind of event. ``vectors`` [n, d] belong to ``hashes`` of the texts;
+    the sources read them along ``directions`` [d, k].
     """
 
     version: int
@@ -47,6 +48,7 @@ class Saved:
     fingerprint: str
     hashes: tuple[str, ...]
     vectors: Float32
+    directions: Float32
     told: dict[str, Any]
 
 
@@ -61,6 +63,7 @@ def save(model: Saved, home: Path) -> Path:
     for number, source in enumerate(model.collaborative):
         described.append(_write_source(source, new / f"source-{number}"))
     np.save(new / "vectors.npy", model.vectors.astype(np.float32))
+    np.save(new / "directions.npy", model.directions)
     if model.ranker is not None:
         (new / "ranker.txt").write_text(model.ranker.text, encoding="utf-8")
     values = {
@@ -138,6 +141,7 @@ def load(folder: Path) -> Saved:
             fingerprint=values["fingerprint"],
             hashes=tuple(values["hashes"]),
             vectors=np.load(folder / "vectors.npy", mmap_mode="r"),
+            directions=np.load(folder / "directions.npy"),
             told=values["told"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -147,7 +151,7 @@ def load(folder: Path) -> Saved:
 def grown(source: Source, n: int, vectors: Float32) -> Source:
     """A learnt source for a catalogue that has n items now; new ones score 0 where behaviour is all that counts.
 
-    ``vectors`` [n, d] are those of ``TextTaste``.
+    ``vectors`` [n, k] are those of ``TextTaste``.
     """
     if isinstance(source, TextEase):
         return source.over(vectors)
@@ -176,7 +180,7 @@ def _write_source(source: Any, stem: Path) -> dict[str, Any]:
         np.savez(stem.with_suffix(".npz"), weights=source.weights, active=source.active)
         return {**told, "kind": "ease", "n": source.n_items}
     if isinstance(source, TextEase):
-        np.savez(stem.with_suffix(".npz"), to_left=source.to_left, to_right=source.to_right)
+        np.savez(stem.with_suffix(".npz"), middle=source.middle)
         return {**told, "kind": "text-ease"}
     if isinstance(source, ItemKnn):
         save_npz(stem.with_suffix(".npz"), csr_array(source.similarities))
@@ -196,8 +200,8 @@ def _read_source(told: Mapping[str, Any], stem: Path) -> Source:
             return Ease(np.ascontiguousarray(arrays["weights"]), active, int(told["n"]), recency, name)
     if told["kind"] == "text-ease":
         with np.load(path) as arrays:
-            none = np.empty((0, arrays["to_right"].shape[1]), dtype=np.float32)  # made by ``grown``
-            return TextEase(none, none, arrays["to_left"], arrays["to_right"], recency, name)
+            middle: Float32 = arrays["middle"]
+            return TextEase(np.empty((0, len(middle)), np.float32), middle, recency, name)  # ``grown`` fills it
     matrix = csr_array(load_npz(path))
     if told["kind"] == "item-knn":
         return ItemKnn(matrix, recency, name)

@@ -74,8 +74,9 @@ def extended(past: Histories, users: dict[str, int], names: dict[str, int], new:
 
 def sources_of(model: Saved, past: Histories, vectors: Float32) -> list[Source]:
     """The model's sources in its order: learnt ones grown to the catalogue, counts and vectors as of now."""
-    made: dict[str, Source] = {source.name: grown(source, past.n_items, vectors) for source in model.collaborative}
-    made |= {one.name: one for one in (fit_popular(past), fit_trending(past), TextTaste(vectors))}
+    along = vectors @ model.directions
+    made: dict[str, Source] = {source.name: grown(source, past.n_items, along) for source in model.collaborative}
+    made |= {one.name: one for one in (fit_popular(past), fit_trending(past), TextTaste(along, model.directions))}
     return [made[name] for name in model.order]
 
 

@@ -10,6 +10,8 @@ from core.errors import InputError
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
 
 _USERS_AT_ONCE = 128
+_TEXTS_FOR_DIRECTIONS = 20_000  # more would not turn them
+DIRECTIONS = 128  # of the texts' vectors: each candidate costs reading so many numbers
 RECENT = 50  # older items no longer move the vector; a bound keeps the cost of an event constant
 
 
@@ -51,6 +53,29 @@ def centred(vectors: Float32, mean: Float32 | None = None) -> Float32:
     return normalised(vectors - (vectors.mean(axis=0, keepdims=True) if mean is None else mean))
 
 
+def main_directions(vectors: Float32, most: int = DIRECTIONS) -> Float32:
+    """The ``most`` orthonormal directions [d, k] that tell texts apart best: principal axes of unit vectors [n, d].
+
+    Few texts do not show which directions matter for those to come: below four times as many as directions, all d are
+    kept as they are.
+    """
+    n, d = vectors.shape
+    if d <= most or n < 4 * most:
+        return np.eye(d, dtype=np.float32)
+    some = vectors[:: max(1, n // _TEXTS_FOR_DIRECTIONS)].astype(np.float64)
+    _, axes = np.linalg.eigh(some.T @ some)  # by rising eigenvalue
+    return np.ascontiguousarray(axes[:, ::-1][:, :most], dtype=np.float32)
+
+
+def products(users: Float32, items: Float32, candidates: Ints | None = None) -> Float32:
+    """``users`` [m, k] times ``items`` [n, k], float32 [m, n], or [m, c] for the item numbers ``candidates``."""
+    if candidates is None:
+        return np.asarray(users @ items.T, dtype=np.float32)
+    if 4 * len(candidates) < len(items):
+        return np.asarray(users @ items[candidates].T, dtype=np.float32)
+    return np.asarray((users @ items.T)[:, candidates], dtype=np.float32)  # quicker than a copy of most items
+
+
 def user_vectors(histories: Histories, vectors: Float32, attention: Attention | None = None) -> Float32:
     """Unit vectors [m, d]; zeros for a user without events."""
     attention = attention or Attention()
@@ -75,7 +100,7 @@ def _mixed(weights: Any, vectors: Float32, temperature: float) -> Float32:
     shares = np.zeros(there.shape, dtype=np.float32)
     shares[there] = weights.data
     rows = vectors[items] * there[:, :, None]
-    alike = (rows @ rows.sum(axis=1)[:, :, None])[:, :, 0] - 1
+    alike = (rows @ rows.sum(axis=1)[:, :, None])[:, :, 0] - np.einsum("mhd,mhd->mh", rows, rows)
     alike /= np.maximum(lengths - 1, 1)[:, None]
     shares *= np.where((lengths > 1)[:, None], np.exp(alike / temperature), 1.0).astype(np.float32)
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.float32(1e-30))
@@ -84,9 +109,13 @@ def _mixed(weights: Any, vectors: Float32, temperature: float) -> Float32:
 
 @dataclass(frozen=True)
 class TextTaste:
-    """``vectors`` [n, d]: unit item vectors; the score is the cosine with the user's vector."""
+    """``vectors`` [n, k]: unit item vectors, or what they are along ``directions`` [d, k] (``main_directions``).
+
+    The score is the cosine with the user's vector, as far as the directions show it.
+    """
 
     vectors: Float32
+    directions: Float32 | None = None
     attention: Attention = Attention()
     name: str = "text"
 
@@ -96,8 +125,11 @@ class TextTaste:
 
     def score_vectors(self, users: Float32, candidates: Ints | None = None) -> Float32:
         """Cosines with vectors made elsewhere: a declared interest, a user kept up to date event by event."""
-        items = self.vectors if candidates is None else self.vectors[candidates]
-        return np.asarray(users @ items.T, dtype=np.float32)
+        return products(users, self.vectors, candidates)
+
+    def along(self, vectors: Float32) -> Float32:
+        """Vectors [m, d] made elsewhere as the items' are kept, unit length [m, k]."""
+        return vectors if self.directions is None else normalised(vectors @ self.directions)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from verticals.recommend.settings import RecommendSettings
 from verticals.recommend.snapshot import histories_of, strongest_of
 from verticals.recommend.splits import temporal_split
 from verticals.recommend.store import Store
-from verticals.recommend.taste import TextTaste
+from verticals.recommend.taste import TextTaste, centred, main_directions
 from verticals.recommend.vectors import hashes_of
 
 Report = Callable[[str], None]
@@ -111,11 +111,17 @@ def _train(settings: RecommendSettings, report: Report, encoder: str, note: str)
         fingerprint=vectors.fingerprint,
         hashes=hashes_of(items.texts),
         vectors=unit,
+        directions=_directions(hybrid, unit),
         told=told,
     )
     path = saved.save(model, settings.folder)
     saved.prune(settings.folder)
     return Trained(number, told, str(path))
+
+
+def _directions(hybrid: Hybrid, unit: Float32) -> Float32:
+    found = [s.directions for s in hybrid.features.sources if isinstance(s, TextTaste) and s.directions is not None]
+    return found[0] if found else main_directions(centred(unit))
 
 
 def _config(settings: RecommendSettings, n: int) -> HybridConfig:

@@ -36,7 +36,8 @@ class Declared:
         """Cosines with the interest, or with the middle of interest and history, float32 [m, n] or [m, c]."""
         from verticals.recommend.taste import user_vectors
 
-        mixed = user_vectors(histories, self.text.vectors, self.text.attention) + self.interest[None]
+        own = user_vectors(histories, self.text.vectors, self.text.attention)
+        mixed = own + self.text.along(self.interest[None])
         return self.text.score_vectors(normalised(mixed), candidates)
 
 

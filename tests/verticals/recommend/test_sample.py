@@ -119,3 +119,12 @@ def test_prepare_makes_what_is_missing_and_then_nothing(
     said.clear()
     prepare(said.append)
     assert said == []
+    folder = saved.current(settings.folder)
+    assert folder is not None
+    old = (folder / "model.json").read_text(encoding="utf-8").replace('"format": 2', '"format": 1', 1)
+    (folder / "model.json").write_text(old, encoding="utf-8")
+    with pytest.raises(InputError, match="train again"):
+        saved.load(folder)
+    prepare(said.append)
+    assert saved.versions(settings.folder)[-1] == 2
+    assert saved.load(saved.current(settings.folder) or folder).version == 2

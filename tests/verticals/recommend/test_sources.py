@@ -16,7 +16,15 @@ from verticals.recommend.item_knn import fit_item_knn
 from verticals.recommend.items import Items
 from verticals.recommend.popularity import fit_popular, fit_trending
 from verticals.recommend.snapshot import extended
-from verticals.recommend.taste import Running, TextTaste, centred, check_vectors, user_vectors
+from verticals.recommend.taste import (
+    Running,
+    TextTaste,
+    centred,
+    check_vectors,
+    main_directions,
+    products,
+    user_vectors,
+)
 from verticals.recommend.text_ease import fit_text_ease
 from verticals.recommend.transitions import fit_transitions
 from verticals.recommend.weights import dense_where_small
@@ -213,3 +221,22 @@ def test_what_has_faded_to_nothing_is_left_out() -> None:
     long = history_of(np.arange(300) % 200, 200)
     assert long.matrix(Recency(5, "events")).nnz < long.matrix().nnz == 200
     assert long.matrix(Recency(0.5, "share")).nnz == 200
+
+
+def test_main_directions_keep_the_cosines_that_vary() -> None:
+    random = np.random.default_rng(0)
+    plane, _ = np.linalg.qr(random.normal(size=(20, 3)))
+    texts = centred((random.normal(size=(50, 3)) @ plane.T + 0.01 * random.normal(size=(50, 20))).astype(np.float32))
+    directions = main_directions(texts, most=3)
+    assert directions.shape == (20, 3) and directions.T @ directions == pytest.approx(np.eye(3), abs=1e-5)
+    along = texts @ directions
+    assert along @ along.T == pytest.approx(texts @ texts.T, abs=0.01)
+    for few in (texts[:11], texts[:, :3]):
+        assert main_directions(few, most=3).tolist() == np.eye(few.shape[1]).tolist()
+
+
+@pytest.mark.parametrize("candidates", [[7, 3], [9, 0, 1, 2, 3, 4, 4], list(range(10))])
+def test_products_of_some_are_some_of_the_products(candidates: list[int]) -> None:
+    random = np.random.default_rng(0)
+    users, items = random.normal(size=(2, 4)).astype(np.float32), random.normal(size=(10, 4)).astype(np.float32)
+    assert products(users, items, np.array(candidates)) == pytest.approx((users @ items.T)[:, candidates], abs=1e-6)
