@@ -1,5 +1,6 @@
 """The few-label tables of README.md, from results/fewlabels.json."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,26 @@ def _few(parts: Parts) -> str:
         peer = found[PEER]
         for system, values in found.items():
             if values:
-                rows.append([task.shown, SHOWN[system], _named(task), _mean(values), *_against(values, peer, system)])
+                burnt = _burnt(parts, task, system)
+                against = _against(values, peer, system)
+                rows.append([task.shown, SHOWN[system], _named(task), _mean(values), *against, burnt])
     if not rows:
         return f"few-shot: {reason([p for name, p in parts.items() if name.startswith('few-shot/')])}."
     bounded = [_pairs(parts, task) for task in TASKS]
     note = (
         "The same rows and test rows for each; means over seeds with t-intervals, the difference paired by seed. "
-        f"setfit with its documented defaults and the same weights{'; '.join(['', *filter(None, bounded)])}. headwater also "
-        "reads what the labels are called, as far as the rows bear it out."
+        f"setfit with its documented defaults, the same weights{'; '.join(['', *filter(None, bounded)])}. headwater "
+        "also reads what the labels are called, as far as the rows bear it out. Processor s: training, median."
     )
-    head = ["few-shot", "system", "metric", "mean [95%]", "minus setfit [95%]", "seeds"]
+    head = ["few-shot", "system", "metric", "mean [95%]", "minus setfit [95%]", "seeds", "processor s"]
     return f"{table(head, rows)}\n\n{note}"
+
+
+def _burnt(parts: Parts, task: Task, system: str) -> str:
+    """Median processor seconds of training."""
+    start, end = f"few-shot/{task.name}/", f"/{system}"
+    found = [p for name, p in parts.items() if name.startswith(start) and name.endswith(end) and "cpu_seconds" in p]
+    return f"{statistics.median(part['cpu_seconds'] for part in found):.1f}" if found else "–"
 
 
 def _against(values: Mapping[int, float], peer: Mapping[int, float], system: str) -> list[str]:
@@ -147,8 +157,8 @@ def _errors(parts: Parts) -> str:
     ]
     share = part["found"] / part["train_rows"]
     note = (
-        f"{part['found']:,} of BANKING77's {part['train_rows']:,} training rows ({share:.1%}) are doubted; without them "
-        f"a frozen MiniLM with logistic regression changes by {gap['value'] * 100:+.1f} "
+        f"{part['found']:,} of BANKING77's {part['train_rows']:,} training rows ({share:.1%}) are doubted; without "
+        f"them a frozen MiniLM with logistic regression changes by {gap['value'] * 100:+.1f} "
         f"[{gap['low'] * 100:+.1f}, {gap['high'] * 100:+.1f}] points on the test rows."
     )
     return f"{table(['training rows', 'number', 'accuracy [95%]'], rows)}\n\n{note}"

@@ -75,7 +75,7 @@ def test_pairs_are_counted_as_the_peer_draws_them() -> None:
 
 
 def _part(value: float, **more: Any) -> dict[str, Any]:
-    return {"metrics": {"accuracy": value, "f1_macro": value - 0.1}, "seconds": 1.0, "settings": {}, **more}
+    return {"metrics": {"accuracy": value, "f1_macro": value - 0.1}, "cpu_seconds": 1.5, "settings": {}, **more}
 
 
 def test_the_difference_to_the_peer_is_paired_by_seed(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_difference_to_the_peer_is_paired_by_seed(tmp_path: Path) -> None:
             )
     text = fewlabels_table(tmp_path)
     line = next(line for line in text.splitlines() if "headwater few-shot" in line)
-    assert "0.825" in line and "+10.0 [+10.0, +10.0] points" in line and "4 (3 with setfit)" in line
+    assert "0.825" in line and "+10.0 [+10.0, +10.0] points" in line and "| 4 (3 with setfit) | 1.5 |" in line
     assert "640 pairs (num_iterations = 5) on SST-2, 8 per class" in text
     assert "transfer: not measured yet" in text and "make bench-fewlabels" in text
 
