@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,23 @@ class Source(Protocol):
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """float32 [m, n], or [m, c] for the item numbers ``candidates``."""
+
+
+@runtime_checkable
+class Factored(Source, Protocol):
+    """A source whose scores are the products of a vector for each user with a vector for each item."""
+
+    def factors(self, histories: Histories) -> tuple[Float32, Float32]:
+        """Vectors of the users [m, k] and of the items [n, k]."""
+
+
+def products(users: Float32, items: Float32, candidates: Ints | None = None) -> Float32:
+    """``users`` [m, k] times ``items`` [n, k], float32 [m, n], or [m, c] for the item numbers ``candidates``."""
+    if candidates is None:
+        return np.asarray(users @ items.T, dtype=np.float32)
+    if 4 * len(candidates) < len(items):
+        return np.asarray(users @ items[candidates].T, dtype=np.float32)
+    return np.asarray((users @ items.T)[:, candidates], dtype=np.float32)  # quicker than a copy of most items
 
 
 @dataclass(frozen=True)

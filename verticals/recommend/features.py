@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from verticals.recommend.candidates import Source
+from verticals.recommend.candidates import Factored, Source, products
 from verticals.recommend.histories import Float32, Floats, Histories, Ints, Recency
 from verticals.recommend.items import Items
 
@@ -28,12 +28,14 @@ class Columns:
 
     A weight of zero, and a short list for one user, then cost next to nothing however long the list is.
     ``items`` are the list's item numbers, None for all; each is standardised by its values for ``reference``.
+    ``factors`` are the vectors of users [m, k] and items [n, k] of the features that are their products.
     """
 
     shape: tuple[int, int]
     makers: tuple[Maker, ...]
     items: Ints | None
     reference: Ints | None
+    factors: dict[int, tuple[Float32, Float32]] = field(default_factory=dict, repr=False)
     _made: dict[int, Float32] = field(default_factory=dict, repr=False, compare=False)
     _standards: dict[int, tuple[Float32, Float32]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -41,12 +43,23 @@ class Columns:
         """The weighted sum of the standardised features, float32 [m, c]."""
         total = np.zeros(self.shape, dtype=np.float32)
         part, shift = np.empty_like(total), np.zeros((self.shape[0], 1), dtype=np.float32)
+        joint: dict[int, tuple[Float32, Float32]] = {}
         for number, weight in enumerate(weights):
-            if weight != 0:
-                mean, scale = self._standard(number)
-                np.multiply(self._whole(number), np.float32(weight) * scale, out=part)
-                total += part
-                shift += mean * (np.float32(weight) * scale)
+            if weight == 0:
+                continue
+            together = self.shape[0] == 1 and number in self.factors
+            whole = None if together else self._whole(number)
+            mean, scale = self._standard(number)
+            scale = np.float32(weight) * scale
+            shift += mean * scale
+            if whole is None:  # one reading of the items' vectors does for all features made of the same ones
+                user, vectors = self.factors[number]
+                before = joint.get(id(vectors), (np.zeros_like(user), vectors))[0]
+                joint[id(vectors)] = before + user * scale, vectors
+            else:
+                total += np.multiply(whole, scale, out=part)
+        for user, vectors in joint.values():
+            total += products(user, vectors, self.items)
         total -= shift
         return total
 
@@ -73,8 +86,12 @@ class Columns:
         """Mean and scale, both [m, 1]."""
         if number in self._standards:
             return self._standards[number]
-        whole = self.items is None and self.reference is None
-        values = self._whole(number) if whole else self.makers[number](self.reference)
+        if self.items is None and self.reference is None:
+            values = self._whole(number)
+        elif self.items is None and number in self._made:
+            values = self._made[number][:, self.reference]
+        else:
+            values = self.makers[number](self.reference)
         mean = values.mean(axis=1, keepdims=True)
         gaps = values - mean
         deviation = np.sqrt(np.einsum("mc,mc->m", gaps, gaps)[:, None] / max(values.shape[1], 1))
@@ -112,11 +129,14 @@ class Features:
         n = histories.n_items
         if candidates is not None and len(candidates) == n and bool((candidates == np.arange(n)).all()):
             candidates = None
+        split = ((number, s) for number, s in enumerate(self.sources) if isinstance(s, Factored))
+        factors = {number: source.factors(histories) for number, source in split}
         return Columns(
             shape=(len(histories), n if candidates is None else len(candidates)),
-            makers=self._makers(histories),
+            makers=self._makers(histories, factors),
             items=candidates,
             reference=None if len(self.reference) == n else self.reference,
+            factors=factors,
         )
 
     def _profile(self, histories: Histories) -> tuple[Float32, Float32, Floats]:
@@ -147,7 +167,7 @@ class Features:
         years = (np.where(known, self.published, middle) - newest) / _YEAR
         return _Dates(years.astype(np.float32), known.astype(np.float32), (middle - newest) / _YEAR, newest)
 
-    def _makers(self, histories: Histories) -> tuple[Maker, ...]:
+    def _makers(self, histories: Histories, factors: dict[int, tuple[Float32, Float32]]) -> tuple[Maker, ...]:
         tags, date, level = self._profile(histories)
 
         def popularity_fit(items: Ints | None) -> Float32:
@@ -157,7 +177,10 @@ class Features:
         def category_fit(items: Ints | None) -> Float32:
             return np.ascontiguousarray((_of(self.tags, items) @ tags.T).T)
 
-        found: list[Maker] = [partial(source.score, histories) for source in self.sources]
+        found: list[Maker] = [
+            partial(products, *factors[number]) if number in factors else partial(source.score, histories)
+            for number, source in enumerate(self.sources)
+        ]
         found.append(popularity_fit)
         if self.tags.shape[1]:
             found.append(category_fit)

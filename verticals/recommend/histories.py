@@ -102,7 +102,8 @@ class Histories:
         first[1:] = keys[1:] != keys[:-1]
         rows, columns = np.divmod(keys[first], self.n_items)
         data = values[first].astype(np.float32)
-        return csr_array((data, (rows, columns)), shape=(len(self), self.n_items), dtype=np.float32)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(self)))])
+        return csr_array((data, columns, starts), shape=(len(self), self.n_items), dtype=np.float32)
 
     def take(self, users: Ints) -> "Histories":
         """The histories of these user numbers, in their order."""

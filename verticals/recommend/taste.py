@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from core.errors import InputError
+from verticals.recommend.candidates import products
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
 
 _USERS_AT_ONCE = 128
@@ -67,15 +68,6 @@ def main_directions(vectors: Float32, most: int = DIRECTIONS) -> Float32:
     return np.ascontiguousarray(axes[:, ::-1][:, :most], dtype=np.float32)
 
 
-def products(users: Float32, items: Float32, candidates: Ints | None = None) -> Float32:
-    """``users`` [m, k] times ``items`` [n, k], float32 [m, n], or [m, c] for the item numbers ``candidates``."""
-    if candidates is None:
-        return np.asarray(users @ items.T, dtype=np.float32)
-    if 4 * len(candidates) < len(items):
-        return np.asarray(users @ items[candidates].T, dtype=np.float32)
-    return np.asarray((users @ items.T)[:, candidates], dtype=np.float32)  # quicker than a copy of most items
-
-
 def user_vectors(histories: Histories, vectors: Float32, attention: Attention | None = None) -> Float32:
     """Unit vectors [m, d]; zeros for a user without events."""
     attention = attention or Attention()
@@ -121,11 +113,11 @@ class TextTaste:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """Cosines, float32 [m, n] or [m, c]."""
-        return self.score_vectors(user_vectors(histories, self.vectors, self.attention), candidates)
+        return products(*self.factors(histories), candidates)
 
-    def score_vectors(self, users: Float32, candidates: Ints | None = None) -> Float32:
-        """Cosines with vectors made elsewhere: a declared interest, a user kept up to date event by event."""
-        return products(users, self.vectors, candidates)
+    def factors(self, histories: Histories) -> tuple[Float32, Float32]:
+        """Vectors of the users and of the items."""
+        return user_vectors(histories, self.vectors, self.attention), self.vectors
 
     def along(self, vectors: Float32) -> Float32:
         """Vectors [m, d] made elsewhere as the items' are kept, unit length [m, k]."""

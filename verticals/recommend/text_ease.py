@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.errors import InputError
+from verticals.recommend.candidates import products
 from verticals.recommend.ease import Ease
 from verticals.recommend.histories import Float32, Histories, Ints, Recency
-from verticals.recommend.taste import products
 
 ITEM_RIDGE = 1.0  # as much as one more item along every direction
 
@@ -29,8 +29,11 @@ class TextEase:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """How well each item's text goes with each history, float32 [m, n] or [m, c]."""
-        users = np.asarray(histories.matrix(self.recency) @ self.vectors) @ self.middle
-        return products(users, self.vectors, candidates)
+        return products(*self.factors(histories), candidates)
+
+    def factors(self, histories: Histories) -> tuple[Float32, Float32]:
+        """What the histories ask of a text, and the texts."""
+        return np.asarray(histories.matrix(self.recency) @ self.vectors) @ self.middle, self.vectors
 
     def over(self, vectors: Float32) -> "TextEase":
         """The same weights for another catalogue: ``vectors`` [n, k] by the same encoder, along the same directions."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.errors import InputError
+from verticals.recommend.candidates import products
 from verticals.recommend.histories import Float32, Histories, Ints, history_of
 from verticals.recommend.hybrid import Hybrid
 from verticals.recommend.snapshot import Snapshot
-from verticals.recommend.taste import TextTaste, normalised
+from verticals.recommend.taste import TextTaste, normalised, user_vectors
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Declared:
 
     def score(self, histories: Histories, candidates: Ints | None = None) -> Float32:
         """Cosines with the interest, or with the middle of interest and history, float32 [m, n] or [m, c]."""
-        from verticals.recommend.taste import user_vectors
+        return products(*self.factors(histories), candidates)
 
+    def factors(self, histories: Histories) -> tuple[Float32, Float32]:
+        """The interest, or the middle of interest and history, and the items' vectors."""
         own = user_vectors(histories, self.text.vectors, self.text.attention)
         mixed = own + self.text.along(self.interest[None])
-        return self.text.score_vectors(normalised(mixed), candidates)
+        return normalised(mixed), self.text.vectors
 
 
 def viewer(

@@ -1,13 +1,19 @@
 """Features of items against the plain formulas, and that a part of a list gets what the whole list gives it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tests.verticals.recommend.conftest import WordHashes
 from verticals.recommend.behaviour import Events
+from verticals.recommend.ease import fit_ease
 from verticals.recommend.features import make_features, tag_vectors
 from verticals.recommend.histories import Histories, histories, history_of
 from verticals.recommend.items import Items
 from verticals.recommend.popularity import fit_popular
+from verticals.recommend.taste import TextTaste, centred
+from verticals.recommend.text_ease import fit_text_ease
 
 YEAR = 365.25 * 86_400
 
@@ -62,5 +68,21 @@ def test_a_part_of_a_list_gets_what_the_whole_gives_it(items: Items, past: Histo
     users, few = past.take(np.array([0, 7])), np.array([4, 2, 25])
     assert made.make(users, few) == pytest.approx(made.make(users)[:, few], abs=1e-5)
     columns = made.columns(users)
+    assert not columns.factors
     weights = np.linspace(0, 1, len(made.names))
     assert columns.weighted(weights) == pytest.approx(made.make(users) @ weights, abs=1e-4)
+
+
+@pytest.mark.parametrize("candidates", [None, np.array([4, 2, 25]), np.arange(29)])
+def test_features_of_the_same_vectors_are_weighed_in_one_product(
+    items: Items, past: Histories, candidates: np.ndarray | None
+) -> None:
+    vectors = centred(np.asarray(WordHashes().encode(items.texts)))
+    sources = [fit_popular(past), TextTaste(vectors), fit_text_ease(past, vectors, fit_ease(past, 5.0), 1.0)]
+    made = make_features(items, past, sources)
+    few = replace(made, reference=np.array([0, 3, 11, 28]))  # as for a catalogue of more than REFERENCE
+    for features in (made, few):
+        columns = features.columns(past.take(np.array([5])), candidates)
+        weights = np.linspace(0.5, 1, len(made.names))
+        assert set(columns.factors) == {1, 2}
+        assert columns.weighted(weights) == pytest.approx(columns.picked() @ weights, abs=1e-4)

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from core.errors import InputError
 from tests.verticals.recommend.conftest import PER_TOPIC, WordHashes
 from verticals.recommend.behaviour import Events
-from verticals.recommend.candidates import Editorial, gather, seen_mask, top_k
+from verticals.recommend.candidates import Editorial, gather, products, seen_mask, top_k
 from verticals.recommend.ease import fit_ease
 from verticals.recommend.histories import Histories, Recency, histories, history_of, hold_out
 from verticals.recommend.hybrid import HybridConfig as Config
@@ -22,7 +22,6 @@ from verticals.recommend.taste import (
     centred,
     check_vectors,
     main_directions,
-    products,
     user_vectors,
 )
 from verticals.recommend.text_ease import fit_text_ease
