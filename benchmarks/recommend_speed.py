@@ -5,6 +5,7 @@ thread in turns, and the medians of the turns are told. A peer that is not insta
 """
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
+from threadpoolctl import threadpool_limits
 
 from benchmarks.recommend_data import Data, say
 from core.settings import PROJECT_ROOT
@@ -42,7 +44,7 @@ def speed(data: Data, repeats: int = 9) -> dict[str, Any]:
         "top 50, all users: ease": lambda: _top(hybrid.features.sources[0], data.train),
     }
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    with _Peer(data.train) as peer:
+    with threadpool_limits(1), _Peer(data.train) as peer:
         for run in runs.values():
             run()
         for turn in range(repeats):
@@ -91,7 +93,8 @@ class _Peer:
         matrix = self.train.matrix(equal=True)
         np.savez(file, rows=matrix.tocoo().row, columns=matrix.tocoo().col, shape=matrix.shape, large=LARGE)
         command = [str(PEERS), str(PROJECT_ROOT / "benchmarks" / "recommend_peer.py"), str(file)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        one = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one)
         self.missing = json.loads(self._line())["missing"]
         return self
 
