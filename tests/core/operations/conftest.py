@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, MetaData
 
 from core.operations.database import open_database
+from tests.core.operations.supervised import Told
 
 
 @dataclass
@@ -40,3 +41,9 @@ def sqlite(private_var: Path) -> Iterator[Engine]:
     made = open_database(MetaData())
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def told() -> Told:
+    """What a supervisor says in this test."""
+    return Told()
