@@ -53,7 +53,8 @@ def _zero_shot(recipe: Recipe, data: Dataset, test: pd.DataFrame) -> Answer:
     from core.fewlabels.zero_shot import ZeroShotConfig, zero_shot
 
     started = time.perf_counter()
-    model = zero_shot(data.labels, ZeroShotConfig(backbone=recipe.backbone))
+    config = ZeroShotConfig(backbone=recipe.backbone, descriptions=recipe.data.descriptions)
+    model = zero_shot(data.labels, config)
     seconds = time.perf_counter() - started
     return Answer(
         model.probabilities(list(test["text"])), seconds, 0, 0.0, _latency(model.probabilities, list(test["text"]))

@@ -86,6 +86,13 @@ def test_what_cannot_be_compared_is_refused(
         compare(make_recipe("lora", kind), methods, minutes=5)
 
 
+def test_a_description_of_no_label_is_the_reason_why_its_methods_are_left_out(make_recipe: Callable[..., Any]) -> None:
+    recipe = make_recipe("lora", data={"descriptions": {"mony": "coins"}})
+    found = compare(recipe, ("zero-shot", "tf-idf"), minutes=5)
+    assert [s["method"] for s in found["skipped"]] == ["zero-shot"] and "'mony'" in found["skipped"][0]["why"]
+    assert found["advice"]["method"] == "tf-idf"
+
+
 def test_a_curve_goes_through_its_points_and_never_falls() -> None:
     made = [(n, 0.9 - 1.2 * n**-0.5) for n in (16, 64, 256, 1024)]
     curve = fit_curve(made)
