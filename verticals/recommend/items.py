@@ -18,6 +18,7 @@ from verticals.recommend import cells
 
 CANONICAL = ("id", "title", "description", "tags", "category", "published")
 _PLACE = ("file", "row")
+_BLANK = {"nan", "null", "none", "n/a"}  # what other programs write where there is no number
 
 
 class ItemColumns(BaseModel):
@@ -83,7 +84,7 @@ class Items:
         found = {}
         for name in self.frame.columns.difference([*CANONICAL, *_PLACE], sort=False):
             words = [cells.text(cell) for cell in self.frame[name]]
-            given = np.array([word is not None for word in words])
+            given = np.array([word is not None and word.casefold() not in _BLANK for word in words])
             # 0114709 is a code, not a number.
             coded = any(word[:1] == "0" and word[1:].isdigit() and word != "0" for word in words if word)
             values = cells.numbers(self.frame[name].tolist())

@@ -86,3 +86,17 @@ def test_features_of_the_same_vectors_are_weighed_in_one_product(
         weights = np.linspace(0.5, 1, len(made.names))
         assert set(columns.factors) == {1, 2}
         assert columns.weighted(weights) == pytest.approx(columns.picked() @ weights, abs=1e-4)
+
+
+def test_a_number_that_is_blank_or_nan_counts_as_the_mean(items: Items, past: Histories) -> None:
+    prices = [None, "NaN", float("nan"), *(10.0 + n for n in range(len(items) - 3))]
+    made = make_features(Items(items.frame.assign(price=prices)), past, [fit_popular(past)])
+    values = made.make(past)
+    assert np.isfinite(values).all()
+    price = values[0, :, made.names.index("price")]
+    assert price[:3] == pytest.approx([0.0, 0.0, 0.0], abs=1e-5) and (np.diff(price[3:]) > 0).all()
+
+
+def test_a_column_without_a_finite_number_is_no_feature(items: Items, past: Histories) -> None:
+    frame = items.frame.assign(price=[float("nan")] * len(items), stock=["inf"] * len(items))
+    assert not {"price", "stock"} & set(make_features(Items(frame), past, [fit_popular(past)]).names)
