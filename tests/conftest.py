@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from tests.apart import Server
+
 # Models this small are slower on several threads than on one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,6 +33,28 @@ COMMON = [
     *("the", "a", "of", "to", "in", "is", "was", "on", "very", "new"),
     *("old", "big", "small", "today", "again", "more", "less", "good", "bad", "late"),
 ]
+# The longest files, longest first, those that wait for a browser between those that compute: two workers that begin
+# with them end together.
+LONG = (
+    "dashboards/test_finance.py",
+    "core/tuning/test_training.py",
+    "dashboards/test_support.py",
+    "core/tuning/test_methods.py",
+    "dashboards/test_studio.py",
+    "core/test_workflow.py",
+    "dashboards/test_recommend.py",
+    "core/operations/test_flywheel.py",
+    "test_fourth_vertical.py",
+    "core/bulk/test_run.py",
+    "core/tuning/test_resume.py",
+    "dashboards/test_sign_in.py",
+    "core/studio/test_work.py",
+    "core/models/test_e5.py",
+    "benchmarks/test_quality.py",
+    "core/serving/registry/test_kills.py",
+    "core/api/test_contract.py",
+    "dashboards/test_identity_provider.py",
+)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -313,13 +337,28 @@ def tiny_model(make_recipe: RecipeMaker, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def empty_tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's schema, made once for the whole session because making it takes seconds."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run that its workers (pytest-xdist) share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def apart(shared_folder: Path) -> Iterator[Server]:
+    """``apart.run("models", "list")``, ``apart.start(code=…)``: processes of their own, libraries already imported."""
+    server = Server(shared_folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def empty_tracking_database(shared_folder: Path) -> Path:
+    """MLflow's schema, made once for the whole run because making it takes seconds; to be copied, never written."""
     from core.serving.mlflow_client import connect
     from core.settings import Settings
 
-    var = tmp_path_factory.mktemp("tracking")
-    connect(Settings(var=var), progress=lambda line: None)
+    var = shared_folder / "tracking"
+    connect(Settings(var=var), progress=lambda line: None)  # whole or not at all, and by one process alone
     return var / "mlflow.db"
 
 
@@ -375,8 +414,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None] | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the dashboards, whose files are few and long; skip those marked ``browser`` where there is none."""
-    items.sort(key=lambda item: "dashboards" not in item.path.parts)
+    """Begin with the files that take longest; skip those marked ``browser`` where there is none."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     if any(shutil.which(name) for name in CHROMIUM):
         return
     for item in items:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from core.errors import InputError
 from core.serving import engine_store
 from core.serving.encoder import load_encoder
 from core.serving.network import Network, backbone_network
+from tests.apart import Server
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ engine_store.build_once(backbone_network(sys.argv[1]), "onnx", write)
 
 
 @pytest.mark.parametrize("point", ["half written", "before the rename", "after the rename"])
-def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(network: Network, tiny_bert: Path, point: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _STOPPED, str(tiny_bert), point], stdout=subprocess.PIPE, text=True
-    )
+def test_a_killed_build_leaves_nothing_that_is_taken_for_whole(
+    network: Network, tiny_bert: Path, apart: Server, point: str
+) -> None:
+    process = apart.start(str(tiny_bert), point, code=_STOPPED)
     assert process.stdout is not None
     assert process.stdout.readline() == "stopped\n"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     found = engine_store.find(network, "onnx")
     assert (found is not None) == (point == "after the rename")
     calls: list[str] = []
@@ -185,15 +185,11 @@ print(engine_store.build_once(backbone_network(sys.argv[1]), "onnx", write))
 """
 
 
-def test_processes_that_start_together_build_once(network: Network, tiny_bert: Path, tmp_path: Path) -> None:
+def test_processes_that_start_together_build_once(
+    network: Network, tiny_bert: Path, tmp_path: Path, apart: Server
+) -> None:
     count = tmp_path / "count"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RACING, str(tiny_bert), str(count)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(3)
-    ]  # fmt: skip
+    processes = [apart.start(str(tiny_bert), str(count), code=_RACING) for _ in range(3)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
