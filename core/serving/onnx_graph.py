@@ -129,7 +129,8 @@ def _inputs(config: Any, rows: int, length: int, pad_id: int, count: int) -> tup
 @contextlib.contextmanager
 def _eager_attention(model: nn.Module) -> Iterator[None]:
     """Plain matrix products and a softmax: what the fusions look for; the model may go on serving afterwards."""
-    before = []
+    before: list[tuple[Any, str]] = []
+    one: Any
     for one in model.modules():
         chosen = getattr(getattr(one, "config", None), "_attn_implementation", None)
         if chosen is not None and hasattr(one, "set_attn_implementation"):

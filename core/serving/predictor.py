@@ -98,12 +98,12 @@ class Predictor:
         for part in self._encoder.stream(items, self.network.query_prefix, chunk=chunk):
             yield from self.predictions(part.values, part.truncated)
 
-    def predictions(self, logits: np.ndarray, truncated: Sequence[bool] | None = None) -> list[Prediction]:
+    def predictions(self, logits: np.ndarray, truncated: np.ndarray | None = None) -> list[Prediction]:
         """Calibrated predictions of logits [n, classes], as ``logits`` or a joint network (``join``) gives them."""
         from core.evaluation.calibration import apply
 
         multi = self.recipe.data.multi_label
-        cuts = [False] * len(logits) if truncated is None else truncated
+        cuts = np.zeros(len(logits), bool) if truncated is None else truncated
         rows = zip(apply(logits, self.temperature, multi), cuts, strict=True)
         return [self._prediction(row, multi, bool(cut)) for row, cut in rows]
 
