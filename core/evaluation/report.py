@@ -34,7 +34,8 @@ class Card:
     """Everything a model card states. ``created`` is an aware UTC datetime from the caller's clock.
 
     ``metrics`` maps a name to ``{"value", "low", "high"}``; ``per_class`` rows, ``calibration``
-    and ``robustness`` are the ``to_dict()`` of their results; ``findings`` those of the data checks; ``history`` the trainer's log.
+    and ``robustness`` are the ``to_dict()`` of their results; ``findings`` those of the data checks; ``history``
+    the trainer's log.
     """
 
     name: str

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
+from verticals.finance.desk import Desk
 from verticals.finance.entities import AliasTable, Company
 from verticals.finance.highlights import explain
-from verticals.finance.desk import Desk
 from verticals.finance.labels import Labeller, Plain, clause_at, headline_of, sentence_at
 from verticals.finance.languages import language_of
 from verticals.finance.served import score
