@@ -48,3 +48,18 @@ def test_a_name_that_is_nowhere_is_refused(capsys: pytest.CaptureFixture[str]) -
 
 def test_the_folder_of_an_adapter_is_found() -> None:
     assert find_model(ADAPTERS[0].name) == ADAPTERS[0]
+
+
+def test_a_headline_read_once_gets_what_each_model_alone_says() -> None:
+    from verticals.finance.desk import MODELS, Desk
+
+    desk = Desk.open(MODELS["en"], engine="torch")
+    apart = Desk(desk.sentiment, desk.topics, desk.encoder)
+    titles = ["Shares of the bank plunge after a profit warning", "Oil prices rise", "Fed keeps rates unchanged"]
+    opinions, calls, vectors = desk.read(titles)
+    same_opinions, same_calls, same_vectors = apart.read(titles)
+    assert desk.joined and not apart.joined
+    assert [one.topic for one in calls if one] == [one.topic for one in same_calls if one]
+    for one, other in zip(opinions, same_opinions, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    assert vectors == pytest.approx(same_vectors, abs=1e-4)
