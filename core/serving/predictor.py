@@ -228,12 +228,16 @@ def find_model(reference: str | Path) -> Path:
     folder = Path(reference)
     if (folder / "recipe.toml").is_file():
         return folder
+    from core.serving import mlflow_client
     from core.serving.registry import Registry
 
+    settings, shipped = get_settings(), PROJECT_ROOT / "data" / "adapters" / str(reference)
+    ships = bool(str(reference).strip()) and (shipped / "recipe.toml").is_file()
+    if ships and not mlflow_client.is_there(settings):  # asking it would create it, which takes seconds
+        return shipped
     try:
-        return Registry(get_settings()).resolve(reference)
+        return Registry(settings).resolve(reference)
     except InputError:
-        shipped = PROJECT_ROOT / "data" / "adapters" / str(reference)
-        if str(reference).strip() and (shipped / "recipe.toml").is_file():
+        if ships:
             return shipped
         raise
