@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from core.settings import PROJECT_ROOT
+from tests.apart import Server
 
 PACKAGE = PROJECT_ROOT / "tests" / "plugins" / "triage"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(site: Path, tmp_path_factory: pytest.TempPathFactory, empty_tracking_database: Path) -> Run:
+def run(site: Path, tmp_path_factory: pytest.TempPathFactory, empty_tracking_database: Path, apart: Server) -> Run:
     """``run("triage", "queue")`` is ``headwater triage queue`` where the package is installed, in one var folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     paths = os.pathsep.join([str(site), str(PROJECT_ROOT)])
@@ -46,8 +47,12 @@ def run(site: Path, tmp_path_factory: pytest.TempPathFactory, empty_tracking_dat
     environment = {**kept, "PYTHONPATH": paths, "HEADWATER_VAR": str(var), "HF_HUB_OFFLINE": "1"}
 
     def call(*arguments: str, code: str | None = None, expect: int = 0, **more: str) -> Any:
-        command = [sys.executable, "-m", "core.cli", *arguments] if code is None else [sys.executable, "-c", code]
-        done = subprocess.run(command, env={**environment, **more}, cwd=var, capture_output=True, text=True)
+        environ = {**environment, **more}
+        if "--help" in arguments:  # a whole process, as it is started by hand
+            command = [sys.executable, "-m", "core.cli", *arguments]
+            done = subprocess.run(command, env=environ, cwd=var, capture_output=True, text=True)
+        else:
+            done = apart.run(*arguments, code=code, env=environ, cwd=var)
         assert done.returncode == expect, done.stderr[-3000:]
         return done
 
