@@ -16,8 +16,8 @@ from verticals.recommend.settings import recommend_settings
 
 def draw(t: Texts) -> None:
     """Draw the page."""
-    recommender = shared.opened(t)
     st.title(t("recommend.cohorts.title"), anchor=False)
+    recommender = shared.opened(t)
     shared.synthetic_note(t, recommender)
     st.caption(t("recommend.cohorts.help"))
     key = f"cohorts-{recommender.snapshot.version}"

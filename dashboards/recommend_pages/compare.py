@@ -26,8 +26,8 @@ class _Side:
 
 def draw(t: Texts) -> None:
     """Draw the page."""
-    recommender = shared.opened(t)
     st.title(t("recommend.compare.title"), anchor=False)
+    recommender = shared.opened(t)
     shared.synthetic_note(t, recommender)
     left, right = st.columns(2, gap="large")
     sides = [_side(t, column, label, number) for number, (column, label) in enumerate(((left, "A"), (right, "B")))]

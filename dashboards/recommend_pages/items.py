@@ -14,8 +14,8 @@ from verticals.recommend.rows import items_of
 
 def draw(t: Texts) -> None:
     """Draw the page."""
-    recommender = shared.opened(t)
     st.title(t("recommend.items.title"), anchor=False)
+    recommender = shared.opened(t)
     query = st.text_input(t("recommend.items.search"), placeholder=t("recommend.items.search_hint"))
     only_cold = st.toggle(t("recommend.items.cold"), help=t("recommend.items.cold_help"))
     frame = _listed(t, recommender, query, only_cold)

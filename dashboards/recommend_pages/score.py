@@ -20,8 +20,8 @@ from verticals.recommend.scored import ScoredList
 
 def draw(t: Texts) -> None:
     """Draw the page."""
-    recommender = shared.opened(t)
     st.title(t("recommend.score.title"), anchor=False)
+    recommender = shared.opened(t)
     shared.synthetic_note(t, recommender)
     controls, result = st.columns([1.15, 3], gap="medium")
     with controls:

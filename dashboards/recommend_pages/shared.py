@@ -21,7 +21,8 @@ SHOWN_USERS = 500
 def opened(t: Texts) -> Recommender:
     """The recommender of this process; before the first training the page says how to train, and ends."""
     try:
-        return served()
+        with st.spinner(t("common.loading")):
+            return served()
     except InputError as error:
         st.info(t("recommend.untrained"), icon=":material/info:")
         st.caption(str(error))
