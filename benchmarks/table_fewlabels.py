@@ -57,10 +57,14 @@ def _few(parts: Parts) -> str:
 
 
 def _burnt(parts: Parts, task: Task, system: str) -> str:
-    """Median processor seconds of training."""
+    """Median processor seconds of training, and how many threads burnt them where that is not one."""
     start, end = f"few-shot/{task.name}/", f"/{system}"
     found = [p for name, p in parts.items() if name.startswith(start) and name.endswith(end) and "cpu_seconds" in p]
-    return f"{statistics.median(part['cpu_seconds'] for part in found):.1f}" if found else "–"
+    if not found:
+        return "–"
+    threads = max(part.get("threads", 1) for part in found)
+    many = f" (up to {threads} threads)" if threads > 1 else ""
+    return f"{statistics.median(part['cpu_seconds'] for part in found):.1f}{many}"
 
 
 def _against(values: Mapping[int, float], peer: Mapping[int, float], system: str) -> list[str]:
