@@ -66,6 +66,17 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Iterator[Any]:
+    """One browser context for a file's pages: what Streamlit's front end is made of is read and compiled once.
+
+    Those that sign in want contexts of their own, since a context keeps its cookies.
+    """
+    made = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session")
 def serve_dashboard() -> Iterator[Callable[..., str]]:
     """``serve_dashboard("support", var=folder, HEADWATER_X="y")`` starts one and gives its address."""

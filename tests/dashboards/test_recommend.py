@@ -1,14 +1,14 @@
 """The recommender's dashboard in Chromium: every page, both languages, and what a click changes."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.dashboards import looking
+from tests.dashboards.looking import picture
 from verticals.recommend.sample import NOTE, sample_events, sample_items
 from verticals.recommend.settings import SAMPLE, recommend_settings
 from verticals.recommend.simulator import Simulation
@@ -37,31 +37,17 @@ def address(tmp_path_factory: pytest.TempPathFactory, serve_dashboard: Callable[
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    made = browser.new_page(viewport={"width": 1400, "height": 1000})
+def page(window: Any) -> Iterator[Any]:
+    made = window.new_page()
     made.set_default_timeout(PATIENCE)
     yield made
     made.close()
 
 
 def settle(page: Any) -> None:
-    """Wait until Streamlit has run the script and drawn what it says."""
+    """Wait until the script has run and has drawn what it says."""
     page.wait_for_selector("[data-testid='stHeading']")
-    page.wait_for_selector("[data-testid='stStatusWidget']", state="detached")
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
-
-
-def look(page: Any, name: str) -> None:
-    """Keep a picture for whoever wants to look: HEADWATER_SHOTS names the folder."""
-    folder = os.environ.get("HEADWATER_SHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/recommend-{name}.png", full_page=True)
-
-
-def sound(page: Any) -> None:
-    """No page may show a traceback."""
-    assert page.locator("[data-testid='stException']").count() == 0
+    looking.settle(page)
 
 
 def counted(page: Any) -> int:
@@ -74,13 +60,12 @@ def test_every_page_draws_in_both_languages(page: Any, address: str, name: str) 
     page.goto(f"{address}/{'' if name == 'score' else name}?lang=en")
     settle(page)
     page.get_by_role("heading", name=PAGES[name]).first.wait_for()
-    sound(page)
-    look(page, name)
+    looking.settle(page)
+    picture(page, f"recommend-{name}", whole=True)
     page.goto(f"{address}/{'' if name == 'score' else name}?lang=zh")
     settle(page)
-    sound(page)
     assert any("\u4e00" <= sign <= "\u9fff" for sign in page.locator("[data-testid='stHeading']").first.inner_text())
-    look(page, f"{name}-zh")
+    picture(page, f"recommend-{name}-zh", whole=True)
 
 
 def test_pasted_candidates_are_ranked_and_an_unknown_one_is_named(page: Any, address: str) -> None:
@@ -93,8 +78,7 @@ def test_pasted_candidates_are_ranked_and_an_unknown_one_is_named(page: Any, add
     box.press("Control+Enter")
     page.get_by_text("Why “").first.wait_for()
     settle(page)
-    sound(page)
-    look(page, "score-pasted")
+    picture(page, "recommend-score-pasted", whole=True)
     box.fill("no-such-item")
     box.press("Control+Enter")
     page.get_by_text("there is no item 'no-such-item'").wait_for()
@@ -105,8 +89,8 @@ def test_measuring_shows_every_system(page: Any, address: str) -> None:
     settle(page)
     page.get_by_role("button", name="Measure").click()
     page.get_by_role("heading", name="By length of history").wait_for(timeout=10 * PATIENCE)
-    sound(page)
-    look(page, "cohorts-measured")
+    looking.settle(page)
+    picture(page, "recommend-cohorts-measured", whole=True)
 
 
 def test_two_configurations_are_compared_with_an_interval(page: Any, address: str) -> None:
@@ -115,8 +99,8 @@ def test_two_configurations_are_compared_with_an_interval(page: Any, address: st
     page.get_by_role("button", name="Measure").click()
     page.get_by_text("paired bootstrap").wait_for(timeout=10 * PATIENCE)
     page.get_by_role("heading", name="Accuracy against variety").wait_for()
-    sound(page)
-    look(page, "compare-measured")
+    looking.settle(page)
+    picture(page, "recommend-compare-measured", whole=True)
 
 
 def test_an_item_saved_as_new_is_there_at_once(page: Any, address: str) -> None:
