@@ -1,4 +1,4 @@
-"""24 simulated hours with 50 sources: a clock that jumps from visit to visit, and a transport within the process."""
+"""24 simulated hours with many sources: a clock that jumps from visit to visit, and a transport within the process."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ from verticals.finance import tables, watch
 from verticals.finance.polling import Poller
 from verticals.finance.settings import FinanceSettings
 
-HOURS, SOURCES = 24, 50
+HOURS, SOURCES = 24, 25  # more than are polled at once, and each kind of failure among them
 STEP = timedelta(minutes=15)  # the worker looks more often; here each look costs a simulated one
 
 
@@ -27,7 +27,7 @@ def answer(status: int, body: str = "", **headers: str) -> httpx.Response:
 
 
 class World(httpx.AsyncBaseTransport):
-    """Fifty feeds on fifty hosts, with news every four hours; some answer 429, 500, rubbish, or nothing."""
+    """Feeds on hosts of their own, with news every four hours; some answer 429, 500, rubbish, or nothing."""
 
     def __init__(self, clock: Callable[[], Any], start: Any) -> None:
         self.clock, self.start = clock, start
@@ -64,7 +64,7 @@ class World(httpx.AsyncBaseTransport):
         return answer(200, text, ETag=tag, Content_Type="application/rss+xml")
 
 
-def test_a_day_of_fifty_sources(finance_engine: Engine, moving: Any) -> None:
+def test_a_day_of_many_sources(finance_engine: Engine, moving: Any) -> None:
     settings = FinanceSettings(sample=False, polls_at_once=16)
     for number in range(SOURCES):
         row = {"id": f"feed-{number}", "url": f"https://feed{number}.example/rss", "kind": "rss", "interval": "2h"}
