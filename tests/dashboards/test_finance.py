@@ -1,14 +1,15 @@
 """The finance dashboard in a browser, on the sample scraped and judged by the product itself."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.dashboards import looking
+from tests.dashboards.looking import picture
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000  # ms; a loaded machine is slow, and no test depends on how slow
@@ -43,20 +44,20 @@ def desk(tmp_path_factory: pytest.TempPathFactory, serve_dashboard: Callable[...
         with ThreadPoolExecutor(1) as pool:  # the browser's driver keeps an event loop in this thread
             pool.submit(fill).result()
         url = serve_dashboard("finance", var, HEADWATER_FINANCE_SAMPLE_PORT=port, HEADWATER_FINANCE_REFRESH="3600")
-        yield SimpleNamespace(url=url, base=base, engine=engine, shots=Path(os.environ.get("HEADWATER_SHOTS", var)))
+        yield SimpleNamespace(url=url, base=base, engine=engine)
         engine.dispose()
 
 
 @pytest.fixture
-def look(desk: SimpleNamespace, browser: Any) -> Iterator[Callable[..., Any]]:
+def look(desk: SimpleNamespace, window: Any) -> Iterator[Callable[..., Any]]:
     """``look("alerts", "?lang=zh")`` gives the page once it is drawn."""
-    view = browser.new_page(viewport={"width": 1440, "height": 1100})
+    view = window.new_page()
     view.set_default_timeout(WAIT)
 
     def open_page(name: str, query: str = "") -> Any:
         view.goto(f"{desk.url}/{name}{query}")
         view.wait_for_selector("h1")
-        settle(view)
+        looking.settle(view)
         return view
 
     yield open_page
@@ -64,20 +65,13 @@ def look(desk: SimpleNamespace, browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def settle(view: Any) -> None:
-    """Wait until nothing is drawn any more, and see that nothing failed."""
-    view.wait_for_function(
-        """() => !document.querySelector('[data-testid="stSkeleton"]')
-            && !document.querySelector('[data-testid="stStatusWidget"]')"""
-    )
+    """Wait until what was clicked or typed has been sent, run and drawn."""
     view.wait_for_timeout(700)
-    assert view.locator('[data-testid="stException"]').count() == 0, view.locator(
-        '[data-testid="stException"]'
-    ).inner_text()
+    looking.settle(view)
 
 
 def press(view: Any, name: str) -> None:
     view.get_by_role("button", name=name).first.click()
-    view.wait_for_timeout(300)
     settle(view)
 
 
@@ -86,7 +80,7 @@ def test_the_overview_tells_what_happened(desk: SimpleNamespace, look: Callable[
     text = view.inner_text('[data-testid="stMain"]')
     for said in ("Merrowdale Bank", "Volterrin Mobility", "critical", "Latest negative stories", "8 / 8", "synthetic"):
         assert said in text
-    view.screenshot(path=desk.shots / "finance-overview.png", full_page=True)
+    picture(view, "finance-overview", whole=True)
     view.get_by_role("link", name="Decide").first.click()
     view.wait_for_url("**/alerts**")
     view.get_by_role("tab", name="Evidence").wait_for()
@@ -105,7 +99,7 @@ def test_every_page_in_chinese(desk: SimpleNamespace, look: Callable[..., Any]) 
     ):
         view = look(name, "?lang=zh")
         assert said in view.inner_text('[data-testid="stMain"]'), name
-        view.screenshot(path=desk.shots / f"finance-zh-{name or 'overview'}.png")
+        picture(view, f"finance-zh-{name or 'overview'}")
 
 
 def test_trends_show_the_surge_and_the_stories_behind_it(desk: SimpleNamespace, look: Callable[..., Any]) -> None:
@@ -117,7 +111,7 @@ def test_trends_show_the_surge_and_the_stories_behind_it(desk: SimpleNamespace, 
     assert "Volterrin Mobility" in text and "The stories behind it" in text
     assert " 0 times above it" not in text.split("Negative share · ")[0].rsplit("Band:", 1)[-1]
     assert view.get_by_role("button", name="Download CSV").count() == 2
-    view.screenshot(path=desk.shots / "finance-trends.png", full_page=True)
+    picture(view, "finance-trends", whole=True)
 
 
 def test_an_alert_is_acknowledged_annotated_and_resolved(desk: SimpleNamespace, look: Callable[..., Any]) -> None:
@@ -137,12 +131,11 @@ def test_an_alert_is_acknowledged_annotated_and_resolved(desk: SimpleNamespace, 
     view.get_by_role("textbox", name="Note").blur()
     settle(view)
     view.locator('[data-testid="stPopoverBody"]').get_by_role("button", name="Save").click()
-    view.wait_for_timeout(500)
     settle(view)
     now = inbox.shown(desk.engine, alert["id"])
     assert (now["acknowledged_by"], now["assignee"]) == ("mei", "mei")
     assert ("note", "called the desk") in [(e["kind"], e["detail"].get("text")) for e in now["trail"]]
-    view.screenshot(path=desk.shots / "finance-alerts.png", full_page=True)
+    picture(view, "finance-alerts", whole=True)
     press(view, "Resolve")
     assert inbox.shown(desk.engine, alert["id"])["status"] == "resolved"
 
@@ -156,7 +149,7 @@ def test_an_article_is_read_and_corrected(desk: SimpleNamespace, look: Callable[
     view = look("article", f"?story={story['id']}&lang=en")
     text = view.inner_text('[data-testid="stMain"]')
     assert story["title"] in text and "Toward each company" in text and "Similar articles" in text
-    view.screenshot(path=desk.shots / "finance-article.png", full_page=True)
+    picture(view, "finance-article", whole=True)
     panel = view.get_by_role("radiogroup", name="Sentiment", exact=True)
     panel.get_by_text("neutral").click()
     settle(view)
@@ -179,7 +172,7 @@ def test_a_rule_is_tried_before_it_is_saved(desk: SimpleNamespace, look: Callabl
     press(view, "Replay")
     view.get_by_text("With your change").wait_for()
     settle(view)
-    view.screenshot(path=desk.shots / "finance-rules.png", full_page=True)
+    picture(view, "finance-rules", whole=True)
     press(view, "Put it in force")
     saved = rulebooks.current(desk.engine, finance_settings())
     book = rulebooks.parse(saved.text)
@@ -209,6 +202,6 @@ def test_a_source_is_tested_before_it_is_watched(desk: SimpleNamespace, look: Ca
     fill("Address", f"{desk.base}/tapeside/rss.xml")
     press(view, "Test fetch")
     view.get_by_text("items in").wait_for()
-    view.screenshot(path=desk.shots / "finance-sources.png", full_page=True)
+    picture(view, "finance-sources", whole=True)
     press(view, "Watch it")
     assert "tapeside-latest" in {one.id for one in watch.listed(desk.engine, finance_settings())}
