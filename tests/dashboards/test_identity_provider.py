@@ -15,6 +15,7 @@ import pytest
 from core.access.audit import entries
 from core.access.users import Users
 from core.settings import get_settings
+from tests.dashboards.looking import sign_in_page
 
 pytestmark = pytest.mark.browser
 PATIENCE = 60_000
@@ -138,11 +139,9 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en-GB")
-    made = context.new_page()
-    made.set_default_timeout(PATIENCE)
+    made = sign_in_page(browser, PATIENCE)
     yield made
-    context.close()
+    made.context.close()
 
 
 def enter(page: Any, address: str) -> None:

@@ -1,6 +1,5 @@
 """Signing in to a dashboard in Chromium: the form, a reload, a foreign role, a session that ends; and who is asked."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from core.errors import InputError
 from core.settings import get_settings
 from dashboards.parts import sign_in
 from dashboards.parts.sign_in import claims
+from tests.dashboards.looking import picture, sign_in_page
 
 PATIENCE = 60_000
 GOOD = "Kelp-forest 42 lantern"
@@ -43,19 +43,9 @@ def address(place: Path, simple_dashboard: str, serve_script: Callable[..., str]
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en-GB")
-    made = context.new_page()
-    made.set_default_timeout(PATIENCE)
+    made = sign_in_page(browser, PATIENCE)
     yield made
-    context.close()
-
-
-def look(page: Any, name: str) -> None:
-    """Keep a picture for whoever wants to look: HEADWATER_SHOTS names the folder."""
-    folder = os.environ.get("HEADWATER_SHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/sign-in-{name}.png", full_page=True)
+    made.context.close()
 
 
 def enter(page: Any, address: str, name: str, password: str) -> None:
@@ -71,14 +61,14 @@ def test_in_again_after_a_reload_and_out(page: Any, address: str, place: Path, m
     page.get_by_role("button", name="Sign in").wait_for()
     page.get_by_label("Name").wait_for()
     assert page.get_by_text("Inside").count() == 0
-    look(page, "form")
+    picture(page, "sign-in-form", whole=True)
     enter(page, address, "mei", "wrong")
     page.get_by_text("The name or the password is wrong.").wait_for()
-    look(page, "wrong")
+    picture(page, "sign-in-wrong", whole=True)
     enter(page, address, "mei", GOOD)
     page.get_by_text("acting as mei").wait_for()
     page.get_by_text("Signed in as mei (agent)").wait_for()
-    look(page, "inside")
+    picture(page, "sign-in-inside", whole=True)
     page.wait_for_function("document.cookie.includes('headwater_session=hs_')")
     page.reload()
     page.get_by_text("acting as mei").wait_for()
@@ -100,7 +90,7 @@ def test_another_role_stays_outside(page: Any, address: str) -> None:
     enter(page, address, "ana", GOOD)
     page.get_by_text("ana may not use this dashboard; it needs the role agent.").wait_for()
     assert page.get_by_text("Inside").count() == 0
-    look(page, "role")
+    picture(page, "sign-in-role", whole=True)
     page.get_by_role("button", name="Sign out").wait_for()
 
 
@@ -122,7 +112,7 @@ def test_the_form_in_chinese(page: Any, address: str) -> None:
     page.goto(f"{address}/?lang=zh")
     page.get_by_role("button", name="登录").wait_for()
     page.get_by_label("密码", exact=True).wait_for()
-    look(page, "zh")
+    picture(page, "sign-in-zh", whole=True)
 
 
 @pytest.mark.browser
