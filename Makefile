@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Where nobody may write bytecode, each of the many processes compiles the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-fewlabels bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
 

@@ -16,7 +16,7 @@ from verticals.finance import tables, watch
 from verticals.finance.polling import Poller
 from verticals.finance.settings import FinanceSettings
 
-HOURS, SOURCES = 24, 25  # more than are polled at once, and each kind of failure among them
+HOURS, SOURCES = 24, 50  # more than are polled at once, and each kind of failure among them
 STEP = timedelta(minutes=15)  # the worker looks more often; here each look costs a simulated one
 
 
