@@ -24,21 +24,15 @@ from core.serving import backends
 from core.serving.backends import PARAM_LIMIT, TAG_LIMIT, Point, RunStart, shorten
 from core.serving.mlflow_client import connect
 from core.serving.tracking import RunTracker, code_tags, interrupted_runs
-from core.settings import PROJECT_ROOT, Settings, get_settings
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    var = tmp_path_factory.mktemp("template")
-    connect(Settings(var=var))
-    return var / "mlflow.db"
+from core.settings import Settings, get_settings
+from tests.apart import Server
 
 
 @pytest.fixture
-def settings(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(empty_tracking_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     var = tmp_path / "var"
     var.mkdir()
-    shutil.copy(empty_database, var / "mlflow.db")
+    shutil.copy(empty_tracking_database, var / "mlflow.db")
     monkeypatch.setenv("HEADWATER_VAR", str(var))
     monkeypatch.delenv("HEADWATER_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -114,8 +108,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_killed_run_is_found_marked_and_resumed(settings: Settings) -> None:
-    child = subprocess.run([sys.executable, "-c", _KILLED], cwd=PROJECT_ROOT, capture_output=True, text=True)
+def test_a_killed_run_is_found_marked_and_resumed(settings: Settings, apart: Server) -> None:
+    child = apart.run(code=_KILLED)
     assert child.returncode == -signal.SIGKILL, child.stderr
     client, killed = connect(settings), child.stdout.strip()
     assert client.get_run(killed).info.status == "RUNNING"

@@ -4,8 +4,6 @@ import itertools
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from core.tuning.methods import METHODS
 from core.tuning.recipe import Method, Task
 from core.tuning.run import fit
 from core.tuning.training import total_steps
+from tests.apart import Server
 
 TASKS: tuple[Task, ...] = get_args(Task)
 REFUSED = {
@@ -120,7 +119,9 @@ def test_trains_exactly_the_intended_weights(tuned: Callable[[str, str], Outcome
 
 
 @pytest.fixture(scope="module")
-def reloaded(tuned: Callable[[str, str], Outcome], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def reloaded(
+    tuned: Callable[[str, str], Outcome], tmp_path_factory: pytest.TempPathFactory, apart: Server
+) -> dict[str, np.ndarray]:
     """Predictions of every saved model, from one process that never saw the training."""
     folder = tmp_path_factory.mktemp("reloaded")
     jobs = {f"{method}-{task}": str(tuned(method, task).folder) for method, task in COMBINATIONS}
@@ -139,7 +140,7 @@ for name, folder in json.load(open({str(folder / "jobs.json")!r})).items():
     found[name] = answers(loaded.recipe, loaded.model, loaded.tokenizer, loaded.base, data)
 np.savez({str(folder / "answers.npz")!r}, **found)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=280)
+    done = apart.run(code=script)
     assert done.returncode == 0, done.stderr
     return dict(np.load(folder / "answers.npz"))
 
