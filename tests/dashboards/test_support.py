@@ -1,12 +1,10 @@
 """The support desk in a browser: every page, with the shipped intent model on part of the shipped knowledge."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from core.settings import PROJECT_ROOT
+from tests.dashboards.looking import picture, settle
 
 pytestmark = pytest.mark.browser
 WAIT = 240_000  # ms; a loaded machine is slow, and no test depends on how slow
@@ -45,7 +44,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, serve_dashboard: Callable[...
     _fill(engine)
     # No export to ONNX: reading the network itself is quicker for a few questions.
     url = serve_dashboard("support", var, HEADWATER_SUPPORT_ENGINE="torch", HEADWATER_SUPPORT_KNOWLEDGE=str(knowledge))
-    yield SimpleNamespace(url=url, engine=engine, var=var, shots=Path(os.environ.get("HEADWATER_SHOTS", var)))
+    yield SimpleNamespace(url=url, engine=engine, var=var)
     engine.dispose()
 
 
@@ -72,9 +71,9 @@ def _fill(engine: Any) -> None:
 
 
 @pytest.fixture
-def look(desk: SimpleNamespace, browser: Any) -> Iterator[Callable[..., Any]]:
+def look(desk: SimpleNamespace, window: Any) -> Iterator[Callable[..., Any]]:
     """``look("review", "?lang=zh")`` gives the page once the assistant is there."""
-    view = browser.new_page(viewport={"width": 1440, "height": 1000})
+    view = window.new_page()
     view.set_default_timeout(WAIT)
 
     def open_page(name: str, query: str = "?lang=en") -> Any:
@@ -88,17 +87,6 @@ def look(desk: SimpleNamespace, browser: Any) -> Iterator[Callable[..., Any]]:
 
     yield open_page
     view.close()
-
-
-def settle(view: Any) -> None:
-    """Wait until nothing is drawn any more, and see that nothing failed."""
-    view.wait_for_function(
-        """() => !document.querySelector('[data-testid="stSkeleton"]')
-            && !document.querySelector('[data-testid="stStatusWidget"]')"""
-    )
-    assert view.locator('[data-testid="stException"]').count() == 0, view.locator(
-        '[data-testid="stException"]'
-    ).inner_text()
 
 
 def ask(view: Any, text: str) -> None:
@@ -120,13 +108,13 @@ def rows(desk: SimpleNamespace, table: Any, **wanted: Any) -> list[Any]:
     return [row for row in found if all(getattr(row, name) == value for name, value in wanted.items())]
 
 
-def test_the_desk_shows_itself_before_the_assistant_is_there(desk: SimpleNamespace, browser: Any) -> None:
-    view = browser.new_page(viewport={"width": 1440, "height": 1000})
+def test_the_desk_shows_itself_before_the_assistant_is_there(desk: SimpleNamespace, window: Any) -> None:
+    view = window.new_page()
     view.set_default_timeout(WAIT)
     view.goto(f"{desk.url}/?lang=en")
     view.get_by_text("Nobody waits").wait_for()
     view.get_by_test_id("stChatInputTextArea").wait_for()
-    view.screenshot(path=desk.shots / "desk-first.png")
+    picture(view, "desk-first")
     ask(view, "my card still hasn't arrived, what now?")  # kept until the assistant is ready, then answered
     view.get_by_role("button", name="Accept").wait_for()
     view.close()
@@ -139,7 +127,7 @@ def test_accepting_sends_the_answer(desk: SimpleNamespace, look: Callable[..., A
     ask(view, "my card has not come, mail me at jo@example.com")
     assert "example.com" not in view.locator(".st-key-desk-transcript").inner_text()
     view.locator("mark").first.wait_for()
-    view.screenshot(path=desk.shots / "desk.png")
+    picture(view, "desk")
     view.keyboard.press("Alt+A")
     view.get_by_text("accepted", exact=True).wait_for()
     settle(view)
@@ -180,7 +168,7 @@ def test_rejecting_and_handing_over(desk: SimpleNamespace, look: Callable[..., A
     view.get_by_role("button", name="New").click()
     view.get_by_text("Nobody waits").wait_for()
     ask(view, "which planet has the most moons, and why?")
-    view.screenshot(path=desk.shots / "desk-handoff.png")
+    picture(view, "desk-handoff")
     view.get_by_role("button", name="Hand over").click()
     view.get_by_text("This conversation has been handed over").first.wait_for()
     (found,) = rows(desk, tables.conversations, status="handed_over")
@@ -202,25 +190,25 @@ def test_knowledge_is_uploaded_tested_and_rolled_back(desk: SimpleNamespace, loo
     view.get_by_role("button", name="Add to the knowledge base").click()
     view.get_by_text("1 added").wait_for()
     view.get_by_text("broken.pdf is no PDF").or_(view.get_by_text("broken.pdf")).first.wait_for()
-    view.screenshot(path=desk.shots / "knowledge-upload.png")
+    picture(view, "knowledge-upload")
     view.get_by_role("tab", name="Test a question").click()
     view.get_by_role("textbox", name="Question").fill("may parrots sit on the card reader?")
     view.get_by_role("textbox", name="Question").press("Enter")
     view.get_by_text("Passages found").wait_for()
     settle(view)
     view.get_by_text(re.compile("^Parrots ·")).first.wait_for()
-    view.screenshot(path=desk.shots / "knowledge-test.png")
+    picture(view, "knowledge-test")
     view.get_by_role("tab", name="Documents").click()
     view.get_by_role("textbox", name="Filter by words").fill("Parrots may sit")
     view.get_by_role("textbox", name="Filter by words").press("Enter")
     view.get_by_text("1 of").wait_for()
-    view.screenshot(path=desk.shots / "knowledge-documents.png")
+    picture(view, "knowledge-documents")
     view.get_by_role("tab", name="Versions").click()
     view.get_by_role("button", name="Serve this one").first.click()
     view.get_by_text("Version 1 is served").wait_for()
     settle(view)
     view.get_by_role("tab", name="Versions").click()
-    view.screenshot(path=desk.shots / "knowledge-versions.png")
+    picture(view, "knowledge-versions")
 
 
 def test_mined_proposals_are_decided(desk: SimpleNamespace, look: Callable[..., Any]) -> None:
@@ -238,7 +226,7 @@ def test_mined_proposals_are_decided(desk: SimpleNamespace, look: Callable[..., 
     view.get_by_role("button", name="Mine this file").click()
     view.get_by_text("1 proposals").first.wait_for()
     settle(view)
-    view.screenshot(path=desk.shots / "review.png")
+    picture(view, "review")
     view.get_by_role("button", name="Approve").click()
     view.get_by_text("has no answer yet").wait_for()
     view.get_by_role("textbox", name="Answer").fill("Joint accounts are not offered at present.")
@@ -254,7 +242,7 @@ def test_insights_show_figures_and_the_dial(desk: SimpleNamespace, look: Callabl
     for text in ("Questions", "Deflection", "Acceptance", "What nobody answers", "By intent", "Precision dial"):
         view.get_by_text(text, exact=True).first.wait_for()
     assert view.locator('[data-testid="stVegaLiteChart"]').count() == 3
-    view.screenshot(path=desk.shots / "insights.png", full_page=True)
+    picture(view, "insights", whole=True)
     view.get_by_text("7 days").click()
     settle(view)
 
@@ -265,7 +253,7 @@ def test_insights_show_figures_and_the_dial(desk: SimpleNamespace, look: Callabl
 def test_every_page_in_chinese(desk: SimpleNamespace, look: Callable[..., Any], name: str, title: str) -> None:
     view = look(name, "?lang=zh")
     assert view.locator("h1").inner_text() == title
-    view.screenshot(path=desk.shots / f"zh-{name or 'desk'}.png")
+    picture(view, f"zh-{name or 'desk'}")
 
 
 def test_every_text_that_the_pages_use_is_there() -> None:
