@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.dashboards.looking import picture
+
 pytestmark = pytest.mark.browser
 WAIT = 120_000
 TOPICS = ("card", "loan")
@@ -20,7 +22,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_from_a_table_to_a_promoted_model(
-    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, tiny_model: Path, rows: Path, tmp_path: Path
+    browser: Any, serve_dashboard: Callable[..., str], tracked_var: Path, tiny_model: Path, rows: Path
 ) -> None:
     from core.serving.registry import Registry
     from core.settings import Settings
@@ -33,23 +35,23 @@ def test_from_a_table_to_a_promoted_model(
     view.locator('input[type="file"]').set_input_files(str(rows))
     view.get_by_text("What was found in the data").wait_for()
     view.get_by_text("To judge on").wait_for()
-    view.screenshot(path=tmp_path / "data.png")
+    picture(view, "studio-data")
     view.get_by_role("tab", name="Compare").click()
     for method in ("head", "top-layers", "few-shot"):  # given by default, and slower
         view.get_by_role("button", name=method, exact=True).click()
     view.get_by_test_id("stBaseButton-primaryFormSubmit").click()
     view.get_by_text("Take ").wait_for()
-    view.screenshot(path=tmp_path / "compare.png")
+    picture(view, "studio-compare")
     view.get_by_role("tab", name="Tune").click()
     view.get_by_role("combobox", name="Method").click()
     view.get_by_role("option", name="head", exact=True).click()
     view.get_by_role("button", name="Tune and register").click()
     view.get_by_text("questions 2", exact=True).first.wait_for()
-    view.screenshot(path=tmp_path / "tune.png")
+    picture(view, "studio-tune")
     view.get_by_role("tab", name="Models").click()
     view.get_by_role("button", name="Promote").click()
     view.get_by_role("button", name="Roll back").wait_for()
-    view.screenshot(path=tmp_path / "models.png")
+    picture(view, "studio-models")
     assert registry.model("questions").aliases["production"] == 2
     view.get_by_role("button", name="Roll back").click()
     first = view.get_by_test_id("stMarkdown").filter(has_text="questions 1")
@@ -63,12 +65,12 @@ def test_a_table_that_nothing_can_be_learnt_from_says_why(
 ) -> None:
     table = tmp_path / "one.csv"
     table.write_text("text,label\n" + "".join(f"row {i},same\n" for i in range(30)))
-    view = browser.new_page(viewport={"width": 1440, "height": 900})
+    view = browser.new_page(viewport={"width": 1440, "height": 1000})
     view.set_default_timeout(WAIT)
     view.goto(f"{serve_dashboard('finance', var=tracked_var)}/studio?lang=zh")
     view.locator('input[type="file"]').set_input_files(str(table))
     view.get_by_text("操作失败").wait_for()
     view.get_by_role("tab", name="比较").click()
     view.get_by_text("请先在“数据”页上传标注文本表格。").first.wait_for()
-    view.screenshot(path=tmp_path / "refused.png")
+    picture(view, "studio-refused")
     view.close()
