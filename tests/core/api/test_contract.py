@@ -25,7 +25,7 @@ from core.api.serve import Server, listen
 from core.settings import get_settings
 from core.vertical import installed
 
-EXAMPLES = 8
+EXAMPLES = 5
 ACCEPTED = ("2xx", "401", "403", "404", "409")
 
 
