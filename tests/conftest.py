@@ -2,7 +2,6 @@
 
 import csv
 import os
-import random
 import shutil
 import tempfile
 import uuid
@@ -14,6 +13,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from tests.apart import Server
+from tests.made_up import TABLES, Rows
+from tests.tiny import bert, llama
 
 # Models this small are slower on several threads than on one; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,18 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     from core.tuning.recipe import Recipe
 
-Rows = list[dict[str, Any]]
 RecipeMaker = Callable[..., "Recipe"]
 
-TOPICS = {
-    "money": ["bank", "loan", "price", "profit", "share", "market", "debt", "bond", "coin", "rate"],
-    "sport": ["goal", "team", "match", "score", "coach", "league", "race", "medal", "ball", "player"],
-    "weather": ["rain", "storm", "wind", "cloud", "sun", "snow", "frost", "heat", "fog", "flood"],
-}
-COMMON = [
-    *("the", "a", "of", "to", "in", "is", "was", "on", "very", "new"),
-    *("old", "big", "small", "today", "again", "more", "less", "good", "bad", "late"),
-]
 # The longest files, longest first, those that wait for a browser between those that compute: two workers that begin
 # with them end together.
 LONG = (
@@ -74,176 +65,29 @@ def private_var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return var
 
 
-def _vocabulary() -> list[str]:
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,?!:-"
-    words = [word for topic in TOPICS.values() for word in topic] + COMMON
-    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{c}" for c in letters[:36])]
-
-
-def _wordpiece(folder: Path, special: bool, chat_template: str | None = None) -> int:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = _vocabulary()
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocabulary)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    names = {"unk_token": "[UNK]", "eos_token": "[SEP]"}
-    if special:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-        )
-        names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-        names["mask_token"] = "[MASK]"
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-    made.chat_template = chat_template
-    made.save_pretrained(folder)
-    return len(vocabulary)
-
-
-def _bert(folder: Path, layers: int = 3) -> Path:
-    import torch
-    from transformers import BertConfig, BertModel
-
-    size = _wordpiece(folder, special=True)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=size,
-        hidden_size=32,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=64,
-        hidden_dropout_prob=0.1,
-        attention_probs_dropout_prob=0.1,
-        initializer_range=0.2,  # untrained weights this wide keep texts apart
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
-
-
-def _llama(folder: Path, chat_template: str | None = None) -> Path:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    size = _wordpiece(folder, special=False, chat_template=chat_template)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=size,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        intermediate_size=48,
-        max_position_embeddings=64,
-        eos_token_id=3,
-        bos_token_id=2,
-        pad_token_id=None,
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder of three blocks, 32 wide, at most 64 tokens."""
-    return _bert(tmp_path_factory.mktemp("backbones") / "bert")
+    return bert(tmp_path_factory.mktemp("backbones") / "bert")
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A causal language model of two blocks without a chat template or a padding token."""
-    return _llama(tmp_path_factory.mktemp("backbones") / "llama")
+    return llama(tmp_path_factory.mktemp("backbones") / "llama")
 
 
 @pytest.fixture(scope="session")
 def tiny_chat_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a chat template."""
     template = "{% for m in messages %}[SEP] {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}: {% endif %}"
-    return _llama(tmp_path_factory.mktemp("backbones") / "chat", template)
-
-
-def sentences(topic: str, count: int, seed: int) -> list[str]:
-    """Different made-up sentences about one topic."""
-    draw = random.Random(f"{topic}-{seed}")
-    found: dict[str, None] = {}
-    while len(found) < count:
-        words = draw.sample(TOPICS[topic], draw.randint(1, 4)) + draw.sample(COMMON, draw.randint(1, 6))
-        draw.shuffle(words)
-        found[" ".join(words)] = None
-    return list(found)
-
-
-def _classification(count: int, seed: int) -> Rows:
-    rows = [{"text": t, "label": topic} for topic in TOPICS for t in sentences(topic, count, seed)]
-    random.Random(seed).shuffle(rows)
-    return rows
-
-
-def _multi_label(count: int, seed: int) -> Rows:
-    rows = _classification(count, seed)
-    mixed = []
-    for first, second in zip(rows[::2], rows[1::2], strict=False):
-        labels = sorted({first["label"], second["label"]})
-        mixed.append({"text": f"{first['text']} {second['text']}", "label": "|".join(labels)})
-    return mixed
-
-
-def _pairs(count: int, seed: int) -> Rows:
-    draw = random.Random(seed)
-    rows = _classification(count, seed)
-    return [
-        {"text": r["text"], "text_pair": o["text"], "label": "same" if r["label"] == o["label"] else "other"}
-        for r in rows
-        for o in draw.sample(rows, 1)
-    ]
-
-
-def _matching(count: int, seed: int) -> Rows:
-    draw = random.Random(seed)
-    return [
-        {"text": t, "positive": " ".join([*draw.sample(TOPICS[topic], 3), *draw.sample(COMMON, 3)])}
-        for topic in TOPICS
-        for t in sentences(topic, count, seed)
-    ]
-
-
-def _ranking(count: int, seed: int) -> Rows:
-    rows = []
-    for topic in TOPICS:
-        for number, query in enumerate(sentences(topic, count, seed)):
-            for other in TOPICS:
-                document = sentences(other, count, seed + 1)[number]
-                rows.append({"query": query, "document": document, "label": int(other == topic)})
-    return rows
-
-
-def _generation(count: int, seed: int) -> Rows:
-    return [
-        {"prompt": f"topic of {t} ?", "reply": f"it is {topic}"}
-        for topic in TOPICS
-        for t in sentences(topic, count, seed)
-    ]
-
-
-_TABLES = {
-    "classification": _classification,
-    "multi-label": _multi_label,
-    "pairs": _pairs,
-    "matching": _matching,
-    "ranking": _ranking,
-    "generation": _generation,
-}
+    return llama(tmp_path_factory.mktemp("backbones") / "chat", template)
 
 
 @pytest.fixture(scope="session")
 def make_rows() -> Callable[..., Rows]:
     """``make_rows(kind, count=…, seed=…)``: made-up rows, ``count`` of each topic."""
-    return lambda kind, count=8, seed=0: _TABLES[kind](count, seed)
+    return lambda kind, count=8, seed=0: TABLES[kind](count, seed)
 
 
 @pytest.fixture(scope="session")
@@ -269,7 +113,7 @@ def tables(
 ) -> Path:
     """A folder with ``<kind>.csv`` and ``<kind>-test.csv`` for every kind of ``make_rows``."""
     folder = tmp_path_factory.mktemp("tables")
-    for kind in _TABLES:
+    for kind in TABLES:
         write_csv(folder / f"{kind}.csv", make_rows(kind, 10 if kind != "ranking" else 5, 1))
         write_csv(folder / f"{kind}-test.csv", make_rows(kind, 5 if kind != "ranking" else 3, 2))
     return folder
