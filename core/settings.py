@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = PROJECT_ROOT / "data" / "adapters"  # the models that ship, by name
 
 
 class Settings(BaseSettings):

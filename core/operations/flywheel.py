@@ -21,8 +21,8 @@ from core.errors import InputError
 from core.operations.feedback import Correction
 from core.operations.lease import utc_now
 from core.operations.turns import Turn, Turns
-from core.operations.wheels import SHIPPED, base_recipe, full_name, readiness, usable
-from core.settings import Settings, get_settings
+from core.operations.wheels import base_recipe, full_name, readiness, usable
+from core.settings import SHIPPED, Settings, get_settings
 from core.vertical import Wheel
 
 if TYPE_CHECKING:

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
-from core.operations.wheels import SHIPPED
-from core.serving import mlflow_client
 from core.settings import Settings, get_settings
 
 _log = logging.getLogger("headwater.models")
@@ -79,26 +76,18 @@ def follow(reference: str | Path, engine: str = "auto", settings: Settings | Non
 
 def _place_of(reference: str, settings: Settings) -> Callable[[], Any]:
     """Asks the registry only when it can have changed: opening it imports MLflow, which takes seconds."""
+    from core.serving.predictor import find_model
+
     known: tuple[Any, Any] | None = None
 
     def place() -> Any:
         nonlocal known
         stamp = _stamp(settings)
         if known is None or stamp is None or known[0] != stamp:
-            known = stamp, _find(reference, settings)
+            known = stamp, find_model(reference, settings)
         return known[1]
 
     return place
-
-
-def _find(reference: str, settings: Settings) -> Path:
-    if not mlflow_client.is_there(settings):  # asking it would create it
-        if (SHIPPED / reference / "recipe.toml").is_file():
-            return SHIPPED / reference
-        raise InputError(f"there is no model {reference!r}, neither registered nor in data/adapters.")
-    from core.serving.predictor import find_model
-
-    return find_model(reference)
 
 
 def _stamp(settings: Settings) -> tuple[int, ...] | None:

@@ -14,13 +14,12 @@ from core.errors import InputError
 from core.operations.feedback import Correction, corrections, latest
 from core.operations.lease import utc_now
 from core.operations.turns import Turn, Turns
-from core.settings import PROJECT_ROOT, Settings, get_settings
+from core.settings import PROJECT_ROOT, SHIPPED, Settings, get_settings
 from core.vertical import Job, Vertical, Wheel
 
 if TYPE_CHECKING:
     from core.tuning.recipe import Recipe
 
-SHIPPED = PROJECT_ROOT / "data" / "adapters"
 LEASH = Path(__file__).with_name("leash.py")
 LOOK_S = 3600.0  # between two looks of the worker whether a turn is due
 STOP_S = 10  # a turn that is asked to end may take so long; what it has not finished is done again

@@ -14,7 +14,7 @@ from core.serving.engines import Precision
 from core.serving.network import Network, tuned_network
 from core.serving.runner import CHUNK, Item, Runner
 from core.serving.tokens import LongTexts
-from core.settings import PROJECT_ROOT, get_settings
+from core.settings import SHIPPED, Settings, get_settings
 from core.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _labels(folder: Path, width: int, recipe: Recipe) -> list[str]:
     return list(labels)
 
 
-def find_model(reference: str | Path) -> Path:
+def find_model(reference: str | Path, settings: Settings | None = None) -> Path:
     """The folder of a tuned model: a folder as it is, a registered name, or one of the adapters that ship.
 
     A model of one's own that is registered under a shipped adapter's name comes before it.
@@ -228,16 +228,12 @@ def find_model(reference: str | Path) -> Path:
     folder = Path(reference)
     if (folder / "recipe.toml").is_file():
         return folder
-    from core.serving import mlflow_client
     from core.serving.registry import Registry
 
-    settings, shipped = get_settings(), PROJECT_ROOT / "data" / "adapters" / str(reference)
-    ships = bool(str(reference).strip()) and (shipped / "recipe.toml").is_file()
-    if ships and not mlflow_client.is_there(settings):  # asking it would create it, which takes seconds
-        return shipped
     try:
-        return Registry(settings).resolve(reference)
+        return Registry(settings or get_settings()).resolve(reference)
     except InputError:
-        if ships:
+        shipped = SHIPPED / str(reference)
+        if str(reference).strip() and (shipped / "recipe.toml").is_file():
             return shipped
         raise

@@ -19,7 +19,7 @@ from core.serving import folders
 from core.serving import tracking_server as server
 from core.serving import versions as v
 from core.serving.ledger import FINGERPRINT, METRICS, Ledger, Model, describe, identity, recorded_path
-from core.serving.mlflow_client import Progress, clear_errors, connect
+from core.serving.mlflow_client import Progress, clear_errors, connect, is_there
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -146,6 +146,9 @@ class Registry:
             if not folder.is_dir():
                 raise InputError(f"{text}: there is no such folder; check the path or name a model.")
             return folder
+        name = v.parse_reference(text).name
+        if not is_there(self.settings):  # whoever only looks does not wait until it is made
+            raise InputError(_empty(name))
         version = self.show(text)
         if version.path is None:
             raise InputError(self._gone(version.name, version.version))
@@ -243,7 +246,7 @@ class Registry:
     def _unknown(self, name: str) -> str:
         known = [info.name for info in self.list()]
         if not known:
-            return f"no model {name!r}: the registry is empty; run headwater tune first, or name a folder."
+            return _empty(name)
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         return f"there is no registered model {name!r} among {', '.join(known)}{hint}"
@@ -253,6 +256,10 @@ class Registry:
             f"the folder {self._home(name) / str(version)} of {name}:{version} is gone or another's; "
             "restore it or choose another version."
         )
+
+
+def _empty(name: str) -> str:
+    return f"no model {name!r}: the registry is empty; run headwater tune first, or name a folder."
 
 
 def _no_version(name: str, version: int, known: Iterable[int]) -> str:
