@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import store
-from benchmarks.fewlabels_data import SEEDS, TASKS, Task, few
+from benchmarks.fewlabels_data import SEEDS, TASKS, Task, few, scores
 from benchmarks.fewlabels_ours import SYSTEMS
 from core.errors import InputError
 from core.settings import PROJECT_ROOT, get_settings
@@ -86,16 +86,10 @@ def _measure(bench: Bench, task: Task, seed: int, system: str) -> dict[str, Any]
 
 
 def _judged(folder: Path, found: Mapping[str, Any]) -> dict[str, Any]:
-    from sklearn.metrics import accuracy_score, f1_score
-
     given = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     truth, guesses = np.array(given["test"]["label"]), np.array(found["guesses"])
-    metrics = {
-        "accuracy": float(accuracy_score(truth, guesses)),
-        "f1_macro": float(f1_score(truth, guesses, average="macro", zero_division=0)),
-    }
     rows = {"train": len(given["train"]["label"]), "test": len(truth)}
-    return {**{k: v for k, v in found.items() if k != "guesses"}, "metrics": metrics, "rows": rows}
+    return {**{k: v for k, v in found.items() if k != "guesses"}, "metrics": scores(truth, guesses), "rows": rows}
 
 
 def speed(bench: Bench, tasks: Sequence[Task], seed: int, rounds: int) -> None:

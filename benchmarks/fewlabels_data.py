@@ -1,7 +1,7 @@
 """The rows of the few-label benchmark: n of each label for training, the same test rows for every system."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.recipes import PLACE, filled
-from core.data.load import load
+from core.data.load import Dataset, load
 from core.errors import InputError
-from core.tuning.recipe import DataConfig
+from core.tuning.recipe import DataConfig, Recipe
 
 SEEDS = (7, 8, 9, 10, 11)
 
@@ -82,6 +82,27 @@ def few(task: Task, seed: int, datasets: Path) -> Few:
     return Few(
         tuple(sorted(pool["label"].unique())), drawn[keep].reset_index(drop=True), whole.test[keep].reset_index()
     )
+
+
+def scores(truth: Any, guessed: Any) -> dict[str, float]:
+    """Accuracy and macro-F1 of guesses of the same kind as ``truth``."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    macro = f1_score(truth, guessed, average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(truth, guessed)), "f1_macro": float(macro)}
+
+
+def ready(
+    method: str, rows: pd.DataFrame, labels: Sequence[str], seed: int, descriptions: Mapping[str, str] | None = None
+) -> tuple[Recipe, Dataset]:
+    """A way of ``headwater compare`` and its data; no row is spared to choose or calibrate by."""
+    from core.fewlabels.contenders import tuned_recipe
+
+    given = {"train": {"path": "none.csv"}, "descriptions": descriptions or {}}
+    values: dict[str, Any] = {"name": "few", "task": "classification", "data": given}
+    values |= {"training": {"seed": seed, "max_length": 128}, "tracking": {"report_to": []}}
+    data = Dataset(rows, rows.head(1), None, list(labels), [], {}, "")
+    return tuned_recipe(method, Recipe.parse(values)), data
 
 
 def _config(data: Mapping[str, Any], datasets: Path) -> DataConfig:

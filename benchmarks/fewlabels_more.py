@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.fewlabels_data import BANKING, FILMS, PHRASES, Task, few
+from benchmarks.fewlabels_data import BANKING, FILMS, PHRASES, Task, few, ready, scores
 from core.settings import PROJECT_ROOT
 
 SEED = 7
@@ -60,29 +60,17 @@ def zero_shot(name: str, way: str, datasets: Path) -> dict[str, Any]:
 
 def transfer(start: str, task: Task, seed: int, datasets: Path) -> dict[str, Any]:
     """The two upper layers tuned on the task's rows, from the backbone or from what an adapter has learned."""
-    from sklearn.metrics import accuracy_score, f1_score
-
-    from core.data.load import Dataset
-    from core.fewlabels.contenders import tuned_recipe
     from core.tuning.predict import class_logits
-    from core.tuning.recipe import Recipe
     from core.tuning.run import fit
 
     rows = few(task, seed, datasets)
-    values: dict[str, Any] = {"name": "few", "task": "classification", "data": {"train": {"path": "none.csv"}}}
-    values |= {"training": {"seed": seed, "max_length": 128}, "tracking": {"report_to": []}}
-    recipe = tuned_recipe("top-layers", Recipe.parse(values))
-    data = Dataset(rows.train, rows.train.head(1), None, list(rows.labels), [], {}, "")
+    recipe, data = ready("top-layers", rows.train, rows.labels, seed)
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(recipe, data, Path(folder), ADAPTERS[start])
     built = fitted.built
     logits = class_logits(built.model, built.tokenizer, built.base, recipe, list(rows.test["text"]))
     guessed = [rows.labels[i] for i in logits.argmax(1)]
-    metrics = {
-        "accuracy": float(accuracy_score(rows.test["label"], guessed)),
-        "f1_macro": float(f1_score(rows.test["label"], guessed, average="macro", zero_division=0)),
-    }
-    return {"metrics": metrics, "rows": {"train": len(rows.train), "test": len(rows.test)}}
+    return {"metrics": scores(rows.test["label"], guessed), "rows": {"train": len(rows.train), "test": len(rows.test)}}
 
 
 def label_errors(datasets: Path, show: int = 0) -> dict[str, Any]:

@@ -22,22 +22,16 @@ SYSTEMS = (*METHODS, "frozen", "tf-idf")
 
 def tuned(method: str, given: Mapping[str, Any], seed: int, folder: Path) -> Fit:
     """A way of ``headwater compare``, tuned on every row; no row is spared to choose or calibrate by."""
+    from benchmarks.fewlabels_data import ready
     from core.data.label_words import describe
-    from core.data.load import Dataset
-    from core.fewlabels.contenders import tuned_recipe
     from core.tuning.predict import class_logits
-    from core.tuning.recipe import Recipe
     from core.tuning.run import fit
 
     rows = pd.DataFrame(given["train"])
     labels = [f"{number:04d}" for number in range(len(given["labels"]))]
     rows["label"] = [labels[number] for number in rows["label"]]
-    data = Dataset(rows, rows.head(1), None, labels, [], {}, "")
     names = dict(zip(labels, (describe(label, {}) for label in given["labels"]), strict=True))
-    read = {"train": {"path": "none.csv"}, "descriptions": names}
-    values: dict[str, Any] = {"name": "few", "task": "classification", "data": read}
-    values |= {"training": {"seed": seed, "max_length": 128}, "tracking": {"report_to": []}}
-    recipe = tuned_recipe(method, Recipe.parse(values))
+    recipe, data = ready(method, rows, labels, seed, names)
 
     def run() -> Callable[[Sequence[str]], np.ndarray]:
         built = fit(recipe, data, folder / "work").built
