@@ -1,10 +1,12 @@
 """The adapters that ship: small, documented, and right about plain sentences on a fresh machine."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from core.cli import main
+from core.serving.network import Network
 from core.serving.predictor import find_model, load_predictor
 from core.settings import PROJECT_ROOT
 
@@ -51,14 +53,22 @@ def test_the_folder_of_an_adapter_is_found() -> None:
 
 
 def test_a_headline_read_once_gets_what_each_model_alone_says() -> None:
+    from core.serving.joint import Joint, join
     from verticals.finance.desk import MODELS, Desk
 
-    desk = Desk.open(MODELS["en"], engine="torch")
-    apart = Desk(desk.sentiment, desk.topics, desk.encoder)
+    made: list[Joint | None] = []
+
+    def joining(networks: Sequence[Network]) -> Joint | None:
+        made.append(join(networks, "torch"))
+        return made[-1]
+
+    apart = Desk.open(MODELS["en"], engine="torch")
+    desk = Desk(apart.sentiment, apart.topics, apart.encoder, join=joining)
+    apart = Desk(apart.sentiment, apart.topics, apart.encoder)
     titles = ["Shares of the bank plunge after a profit warning", "Oil prices rise", "Fed keeps rates unchanged"]
     opinions, calls, vectors = desk.read(titles)
     same_opinions, same_calls, same_vectors = apart.read(titles)
-    assert desk.joined and not apart.joined
+    assert len(made) == 1 and made[0] is not None
     assert [one.topic for one in calls if one] == [one.topic for one in same_calls if one]
     for one, other in zip(opinions, same_opinions, strict=True):
         assert one == pytest.approx(other, abs=1e-4)

@@ -67,11 +67,6 @@ class Desk:
         opened = (self.sentiment, self.entities, self.topics.predictor)
         return [one.network.fingerprint for one in opened if one is not None]
 
-    @property
-    def joined(self) -> bool:
-        """Whether the texts read last went through one network."""
-        return self._joint is not None and self._joint[1] is not None
-
     def read(
         self, texts: Sequence[str]
     ) -> "tuple[list[dict[str, float]], list[TopicCall | None], np.ndarray[Any, Any] | None]":
