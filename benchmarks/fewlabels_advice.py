@@ -72,7 +72,9 @@ def _rows(name: str, datasets: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = frame[["text", "label"]].dropna().drop_duplicates("text")
     kept = sorted(frame["label"].unique())[:MOST_LABELS]
     frame = frame[frame["label"].isin(kept)].sample(frac=1, random_state=SEED)
-    return frame.head(ROWS), frame.iloc[ROWS : ROWS + JUDGED]
+    asked, others = frame.head(ROWS), frame.iloc[ROWS:]
+    # A label that the user's rows lack cannot be learnt by any method.
+    return asked, others[others["label"].isin(asked["label"])].head(JUDGED)
 
 
 def _recipe(work: Path, name: str, test: Path | None) -> Path:
