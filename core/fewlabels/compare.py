@@ -1,4 +1,8 @@
-"""Which method for my data, and for how many labels? Every contender on the same test rows, with its price."""
+"""Which method for my data, and for how many labels? Every contender on the same test rows, with its price.
+
+Without test rows of their own, few rows are each held out once (cross-validation), so that a comparison on 200 rows
+rests on 200 answers, not on 60.
+"""
 
 import hashlib
 import json
@@ -14,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.load import Dataset, load
+from core.data.splits import folds, split
 from core.errors import InputError
 from core.evaluation.files import write_json
 from core.evaluation.plots import plot_comparison
@@ -23,11 +28,13 @@ from core.settings import Settings, get_settings
 from core.tuning.recipe import Recipe
 
 DEFAULT = ("zero-shot", "tf-idf", "nearest", "head", "few-shot", "top-layers")
+FEW, FOLDS = 1000, 5  # with more rows, one cut of 30% is enough to judge by
+MARGIN = 0.02  # points of accuracy that one may give up for a cheaper method
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method with one number of labels. ``per_class`` None means all, 0 none."""
+    """One method with one number of labels. ``per_class`` None means all, 0 none; ``minutes`` to train it once."""
 
     method: str
     per_class: int | None
@@ -55,16 +62,15 @@ def compare(
 ) -> dict[str, Any]:
     """Run what fits into ``minutes``, cheapest first; a stopped comparison goes on with what is missing.
 
-    The answer: ``rows`` (one per method and number of labels), ``skipped`` (and why), ``advice`` (the cheapest
-    method not significantly worse than the best, by a paired bootstrap), ``curve`` (what the next 100 labels should
-    bring). Raises InputError for data that cannot be compared on.
+    The answer: ``rows`` (one per method and number of labels), ``skipped`` (and why), ``advice`` (see ``advise``),
+    ``curve`` (what the next 100 labels should bring). Raises InputError for data that cannot be compared on.
     """
     settings = settings or get_settings()
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     ways = sorted((find(name) for name in dict.fromkeys(methods)), key=lambda way: way.price)
-    data = _data(recipe)
-    test = _test(data, max_test, recipe.training.seed)
-    key = hashlib.sha256((recipe.to_toml() + data.fingerprint + str(max_test)).encode()).hexdigest()[:12]
+    rounds = _rounds(recipe, max_test)
+    told = f"{recipe.to_toml()}{rounds[0].fingerprint}{max_test} in {len(rounds)}"
+    key = hashlib.sha256(told.encode()).hexdigest()[:12]
     home = settings.var / "compare" / f"{recipe.name}-{key}"
     budgets: list[int | None] = [*sorted({n for n in labels_per_class if n > 0}), None]
     plan = [(way, n) for n in budgets for way in ways if way.needs_labels]
@@ -73,27 +79,28 @@ def compare(
     cells: list[Cell] = []
     skipped: list[dict[str, Any]] = []
     for way, per_class in plan:
-        part = _few(data, per_class, recipe.training.seed)
+        parts = [_few(data, per_class, recipe.training.seed) for data in rounds]
         file = home / f"{way.name}-{'all' if per_class is None else per_class}.json"
         left = minutes * 60 - (time.monotonic() - started)
-        expected = _expected(way, len(part.train), cells)
+        expected = _expected(way, len(parts[0].train), cells) * len(parts)
         if file.is_file():
             cells.append(_read(file))
         elif expected > left and cells:
             skipped.append({"method": way.name, "per_class": per_class, "why": f"about {expected / 60:.1f} min more"})
         else:
             try:
-                cells.append(_run(way, per_class, recipe, part, test, file))
+                cells.append(_run(way, per_class, recipe, parts, file))
             except InputError as error:
                 skipped.append({"method": way.name, "per_class": per_class, "why": str(error)})
                 continue
             say(f"{way.name}, {_named(per_class)}: {cells[-1].metrics['accuracy']['value']:.3f}")
     if not cells:
         raise InputError(f"nothing could be compared: {skipped[0]['why'] if skipped else 'no method was given.'}")
-    truth = _truth(data, test)
+    truth = np.concatenate([_truth(data) for data in rounds])
     found: dict[str, Any] = {
         "name": recipe.name,
-        "test_rows": len(test),
+        "test_rows": len(truth),
+        "folds": len(rounds),
         "rows": [cell.to_dict() for cell in cells],
         "skipped": skipped,
         "advice": advise(cells, truth),
@@ -105,26 +112,34 @@ def compare(
 
 
 def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05) -> dict[str, Any]:
-    """The cheapest (by minutes, then latency) of those whose accuracy is not significantly below the best's."""
+    """The cheapest (by minutes, then latency) of those that are as good as the best, by accuracy.
+
+    As good: not significantly below it by a paired bootstrap (``not_worse``), and by no more than ``MARGIN``, because
+    few test rows cannot tell even a large loss from chance.
+    """
     from core.evaluation import weighted
     from core.evaluation.intervals import paired_bootstrap
 
-    most = max((c.rows for c in cells), default=0)
-    full = [c for c in cells if c.rows == most or c.per_class == 0]
-    best = max(full, key=lambda c: c.metrics["accuracy"]["value"] or 0.0)
+    full = [c for c in cells if c.per_class in (None, 0)] or list(cells)
+    best = max(full, key=_accuracy)
     equal = []
     for cell in full:
         paired = paired_bootstrap(weighted.accuracy, truth, np.array(best.guesses), np.array(cell.guesses))
         if cell is best or paired.p_value > significance or paired.difference.value <= 0:
             equal.append(cell)
-    chosen = min(equal, key=lambda c: (c.minutes, c.latency_ms))
-    gap = (best.metrics["accuracy"]["value"] or 0.0) - (chosen.metrics["accuracy"]["value"] or 0.0)
+    near = [cell for cell in equal if _accuracy(best) - _accuracy(cell) <= MARGIN]
+    chosen = min(near, key=lambda c: (c.minutes, c.latency_ms))
+    gap = _accuracy(best) - _accuracy(chosen)
     reason = (
         "it is the best one, and no cheaper one comes close"
         if chosen is best
         else f"{best.method} is {gap * 100:.1f} points better here, which may be chance on {len(truth)} test rows"
     )
     return {"method": chosen.method, "best": best.method, "not_worse": [c.method for c in equal], "why": reason}
+
+
+def _accuracy(cell: Cell) -> float:
+    return cell.metrics["accuracy"]["value"] or 0.0
 
 
 def _curve(cells: Sequence[Cell]) -> dict[str, Any] | None:
@@ -140,22 +155,36 @@ def _curve(cells: Sequence[Cell]) -> dict[str, Any] | None:
     return {"method": name, **fit_curve(full[name]).to_dict()}
 
 
-def _data(recipe: Recipe) -> Dataset:
+def _rounds(recipe: Recipe, most: int) -> list[Dataset]:
+    """The parts to learn from and be judged on, at most ``most`` test rows in all: the recipe's, or one per fold."""
     if recipe.task != "classification" or recipe.data.multi_label:
         raise InputError("compare is for classification with one label a row.")
-    if recipe.data.test is None:
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": 0.3})})
-    data = load(recipe.data, recipe.task, recipe.training.seed)
+    seed, data = recipe.training.seed, load(recipe.data, recipe.task, recipe.training.seed)
     if "text_pair" in data.train:
         raise InputError("compare is for single texts; it does not know pairs yet.")
-    return data
+    if data.test is not None:
+        rounds = [data]
+    else:
+        share, how = recipe.data.validation, recipe.data.split
+        frame = pd.concat([data.train, data.validation]) if isinstance(share, float) else data.train
+        few = len(frame) <= FEW and how != "temporal"
+        cuts = folds(frame, FOLDS, how, seed) if few else [split(frame, 0.3, how, seed)]
+        rounds = []
+        for train, test in cuts:
+            rest, validation = split(train, share, how, seed) if isinstance(share, float) else (train, data.validation)
+            rounds.append(replace(data, train=rest, validation=validation, test=test))
+    most //= len(rounds)
+    tests = [_test(data) for data in rounds]
+    return [
+        replace(data, test=test.sample(most, random_state=seed).reset_index(drop=True)) if len(test) > most else data
+        for data, test in zip(rounds, tests, strict=True)
+    ]
 
 
-def _test(data: Dataset, most: int, seed: int) -> pd.DataFrame:
-    test = data.test
-    if test is None or len(test) == 0:
+def _test(data: Dataset) -> pd.DataFrame:
+    if data.test is None or len(data.test) == 0:
         raise InputError("there are no test rows to compare on; give data.test.")
-    return test.sample(most, random_state=seed).reset_index(drop=True) if len(test) > most else test
+    return data.test
 
 
 def _few(data: Dataset, per_class: int | None, seed: int) -> Dataset:
@@ -166,34 +195,36 @@ def _few(data: Dataset, per_class: int | None, seed: int) -> Dataset:
     return replace(data, train=shuffled.groupby("label", sort=False).head(per_class).reset_index(drop=True))
 
 
-def _truth(data: Dataset, test: pd.DataFrame) -> np.ndarray:
+def _truth(data: Dataset) -> np.ndarray:
     index = {label: i for i, label in enumerate(data.labels)}
-    return test["label"].map(index).to_numpy()
+    return _test(data)["label"].map(index).to_numpy()
 
 
 def _expected(way: Way, rows: int, cells: Sequence[Cell]) -> float:
-    """Seconds from the method's own earlier runs here, else from its price."""
+    """Seconds to train once, from the method's own earlier runs here, else from its price."""
     own = [cell for cell in cells if cell.method == way.name and cell.rows]
     if own:
         return own[-1].minutes * 60 * max(1.0, rows / own[-1].rows)
     return way.price * 60 * rows / 1000
 
 
-def _run(way: Way, per_class: int | None, recipe: Recipe, data: Dataset, test: pd.DataFrame, file: Path) -> Cell:
+def _run(way: Way, per_class: int | None, recipe: Recipe, rounds: Sequence[Dataset], file: Path) -> Cell:
     from core.evaluation.classification import evaluate_classification
 
-    answer: Answer = way.run(recipe, data, test)
-    metrics = evaluate_classification(_truth(data, test), answer.probabilities, data.labels).metrics_dict()
+    answers: list[Answer] = [way.run(recipe, data, _test(data)) for data in rounds]
+    truth = np.concatenate([_truth(data) for data in rounds])
+    probabilities = np.concatenate([answer.probabilities for answer in answers])
+    metrics = evaluate_classification(truth, probabilities, rounds[0].labels).metrics_dict()
     cell = Cell(
         way.name,
         per_class,
-        len(data.train) if way.needs_labels else 0,
+        len(rounds[0].train) if way.needs_labels else 0,
         {name: metrics[name] for name in ("accuracy", "f1_macro", "ece")},
-        answer.seconds / 60,
-        answer.trained_parameters,
-        answer.megabytes,
-        answer.latency_ms,
-        tuple(int(i) for i in answer.probabilities.argmax(1)),
+        float(np.mean([answer.seconds for answer in answers])) / 60,
+        answers[0].trained_parameters,
+        answers[0].megabytes,
+        float(np.median([answer.latency_ms for answer in answers])),
+        tuple(int(i) for i in probabilities.argmax(1)),
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, vars(cell))

@@ -34,6 +34,33 @@ def test_the_cheapest_that_is_not_significantly_worse_is_advised() -> None:
     assert alone["method"] == "dear" and "no cheaper one" in alone["why"]
 
 
+def test_few_test_rows_do_not_excuse_a_large_loss() -> None:
+    truth = np.zeros(60, dtype=int)
+    found = advise([_cell("cheap", 0.80, 0.1, 60), _cell("dear", 0.85, 9, 60)], truth)
+    assert found["not_worse"] == ["cheap", "dear"] and found["method"] == "dear"
+    close = advise([_cell("cheap", 0.84, 0.1, 60), _cell("dear", 0.85, 9, 60)], truth)
+    assert close["method"] == "cheap"
+
+
+def test_few_rows_without_test_rows_are_each_judged_once(
+    tmp_path: Path, make_recipe: Callable[..., Any], make_rows: Callable[..., Any]
+) -> None:
+    rows = [(row["text"], row["label"]) for row in make_rows("classification", 40, 3)]
+    path = _write(tmp_path / "rows.csv", rows)
+    data = {"train": {"path": str(path)}, "test": None}
+    found = compare(make_recipe("lora", data=data), ("zero-shot", "tf-idf"), [2], minutes=5)
+    assert (found["folds"], found["test_rows"]) == (5, len({text for text, _ in rows}))
+    by = {(r["method"], r["per_class"]): r for r in found["rows"]}
+    assert by["tf-idf", 2]["rows"] < by["tf-idf", None]["rows"] < found["test_rows"]
+    assert by["tf-idf", None]["metrics"]["accuracy"]["value"] > by["zero-shot", 0]["metrics"]["accuracy"]["value"]
+    said: list[str] = []
+    again = compare(make_recipe("lora", data=data), ("zero-shot", "tf-idf"), [2], minutes=5, say=said.append)
+    assert said == [] and again["rows"] == found["rows"]
+    many = _write(tmp_path / "many.csv", [(f"{text} {n}", label) for n in range(10) for text, label in rows])
+    cut = compare(make_recipe("lora", data={"train": {"path": str(many)}, "test": None}), ("tf-idf",), minutes=5)
+    assert cut["folds"] == 1 and cut["test_rows"] < 0.4 * 10 * len(rows)
+
+
 def test_every_method_meets_the_same_rows_and_a_second_run_finds_them_done(
     make_recipe: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +152,7 @@ def test_data_without_a_question_is_refused_at_the_command_line(
     says: str,
 ) -> None:
     path = _write(tmp_path / "rows.csv", rows)
-    recipe = write_recipe("lora", data={"train": {"path": str(path)}, "test": 0.3})
+    recipe = write_recipe("lora", data={"train": {"path": str(path)}, "test": None})
     assert main(["compare", str(recipe), "--methods", "tf-idf,head"]) == 2
     out, err = capfd.readouterr()
     assert out == "" and says in err and "Traceback" not in err
