@@ -24,7 +24,7 @@ from core.settings import PROJECT_ROOT, get_settings
 
 FILE = store.RESULTS / "bulk.json"
 SYSTEMS = ("local, 1 worker", "local, 2 workers", "ray, 1 worker", "ray, 2 workers", "local, all cores")
-MODEL, ROWS, SHARD_ROWS = "finance-sentiment", (600, 2_400), 300
+MODEL, ROWS, SHARD_ROWS = "finance-sentiment", (600, 4_800), 300
 BILLION, CORES = 1_000_000_000, (16, 64, 256, 1024)
 PLAN_SHARD_ROWS = 50_000
 
