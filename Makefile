@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Where nobody may write bytecode, each of the many processes compiles the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-fewlabels bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
+.PHONY: help install weights up test lint types unit bench-tuning bench-quality bench-methods bench-fewlabels bench-generation bench-serving bench-recommend bench-finance bench-support bench-load bench-dashboards bench-bulk peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +50,10 @@ bench-quality: install ## The quality rows, one after another; goes on where it 
 
 bench-fewlabels: install peers ## Few labels or none: beside setfit and baselines, transfer, wrong labels, advice
 	$(BIN)/python -m benchmarks.fewlabels --show 5
+	$(BIN)/python -m benchmarks.table
+
+bench-generation: install weights ## A small language model's replies: alone, with the passage, behind the check; goes on where it stopped
+	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.table
 
 bench-serving: install ## Prediction, search and the REST API beside their peers; goes on where it stopped

@@ -21,6 +21,7 @@ from benchmarks.summary import Figure, figure
 from benchmarks.table_dashboards import dashboards_table
 from benchmarks.table_fewlabels import fewlabels_table
 from benchmarks.table_finance import finance_table
+from benchmarks.table_generation import generation_table
 from benchmarks.table_load import load_table
 from benchmarks.table_recommend import recommend_table
 from benchmarks.table_serving import search_table, serving_table
@@ -138,6 +139,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "quality": quality_table,
     "methods": methods_table,
     "fewlabels": fewlabels_table,
+    "generation": generation_table,
     "serving": serving_table,
     "search": search_table,
     "finance": finance_table,
