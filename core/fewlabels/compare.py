@@ -77,12 +77,14 @@ def compare(
     plan = [*((way, 0) for way in ways if not way.needs_labels), *plan]
     started = time.monotonic()
     cells: list[Cell] = []
+    ran: list[_Ran] = []
     skipped: list[dict[str, Any]] = []
     for way, per_class in plan:
         parts = [_few(data, per_class, recipe.training.seed) for data in rounds]
         file = home / f"{way.name}-{'all' if per_class is None else per_class}.json"
-        left = minutes * 60 - (time.monotonic() - started)
-        expected = _expected(way, len(parts[0].train), cells) * len(parts)
+        began, rows = time.monotonic(), sum(len(part.train) for part in parts)
+        left = minutes * 60 - (began - started)
+        expected = _expected(way, rows, ran)
         if file.is_file():
             cells.append(_read(file))
         elif expected > left and cells:
@@ -93,6 +95,7 @@ def compare(
             except InputError as error:
                 skipped.append({"method": way.name, "per_class": per_class, "why": str(error)})
                 continue
+            ran.append(_Ran(way, rows, time.monotonic() - began))
             say(f"{way.name}, {_named(per_class)}: {cells[-1].metrics['accuracy']['value']:.3f}")
     if not cells:
         raise InputError(f"nothing could be compared: {skipped[0]['why'] if skipped else 'no method was given.'}")
@@ -200,12 +203,24 @@ def _truth(data: Dataset) -> np.ndarray:
     return _test(data)["label"].map(index).to_numpy()
 
 
-def _expected(way: Way, rows: int, cells: Sequence[Cell]) -> float:
-    """Seconds to train once, from the method's own earlier runs here, else from its price."""
-    own = [cell for cell in cells if cell.method == way.name and cell.rows]
-    if own:
-        return own[-1].minutes * 60 * max(1.0, rows / own[-1].rows)
-    return way.price * 60 * rows / 1000
+@dataclass(frozen=True)
+class _Ran:
+    """How long a method took here in all, judging included, for so many training rows."""
+
+    way: Way
+    rows: int
+    seconds: float
+
+
+def _expected(way: Way, rows: int, ran: Sequence[_Ran]) -> float:
+    """Seconds by the method's own run here, else by its price, at the pace of the dearest one that ran here."""
+    if own := [one for one in ran if one.way is way]:
+        return own[-1].seconds * max(1.0, rows / own[-1].rows)
+    seconds = way.price * rows * 60 / 1000
+    if priced := [one for one in ran if one.way.price > 0]:
+        dearest = max(priced, key=lambda one: one.way.price)
+        seconds *= dearest.seconds / (dearest.way.price * dearest.rows * 60 / 1000)
+    return seconds
 
 
 def _run(way: Way, per_class: int | None, recipe: Recipe, rounds: Sequence[Dataset], file: Path) -> Cell:
