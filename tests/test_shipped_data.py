@@ -19,6 +19,7 @@ from core.tuning.recipe import Recipe
 RECIPES = sorted((PROJECT_ROOT / "data" / "recipes").glob("*.toml"))
 SAMPLES = sorted((PROJECT_ROOT / "data" / "samples").glob("*.csv"))
 PROMISED = {"intents", "few-shot", "finance-sentiment", "finance-topics", "matching", "ranking", "generation"}
+PROMISED |= {"adaptation"}
 NEARLY_EQUAL = 0.8
 """Jaccard similarity of word sets from which two texts count as the same text."""
 
@@ -34,6 +35,8 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def columns_for(recipe: Recipe, columns: Columns) -> list[str]:
+    if recipe.data.unlabelled:
+        return [columns.text]
     return {
         "classification": [columns.text, columns.label],
         "matching": [columns.text, columns.positive],

@@ -16,6 +16,7 @@ from core.data.repairs import Job, Parts, within
 from core.data.sources import Source
 from core.data.splits import limit_per_class, split
 from core.data.table import Finding, Table, Task, text_columns
+from core.data.views import HELD_OUT, with_views
 from core.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,20 +61,26 @@ def load(data: "DataConfig", task: Task, seed: int) -> Dataset:
     Order: every source is read, relabelled and joined to its part; each part is checked, and train against
     the parts that have their own source; then a test fraction is cut from train, ``limit_per_class`` applied
     to what is left (so that runs with different limits share one test part), and the validation fraction cut;
-    at last the parts are checked against each other. Raises InputError.
+    at last the parts are checked against each other. Rows without labels then get their second view as ``positive``.
+    Raises InputError.
     """
     if data.multi_label and task != "classification":
         raise InputError(f"data.multi_label is for classification; remove it for {task}.")
     if data.limit_per_class is not None and task != "classification":
         raise InputError(f"data.limit_per_class is for classification; remove it for {task}.")
-    job = Job(task, data.checks, data.multi_label)
+    if data.unlabelled and task != "matching":
+        raise InputError(f'data.unlabelled is for task = "matching"; remove it for {task}.')
+    if data.word_deletion and not data.unlabelled:
+        raise InputError("data.word_deletion makes views of unlabelled text; remove it, or set data.unlabelled = true.")
+    kind: Task = "unlabelled" if data.unlabelled else task
+    job = Job(kind, data.checks, data.multi_label)
     sources = {"train": data.train, "validation": data.validation, "test": data.test}
     parts: Parts = {}
     findings: list[Finding] = []
     licences: dict[str, str] = {}
     for name, given in sources.items():
         if isinstance(given, list):
-            tables = [_read(source, data, task) for source in given]
+            tables = [_read(source, data, kind) for source in given]
             parts[name] = _join(tables)
             findings += [finding for table in tables for finding in table.findings]
             licences |= {find_format(t.source).name: t.licence for t in tables if t.licence is not None}
@@ -91,6 +98,9 @@ def load(data: "DataConfig", task: Task, seed: int) -> Dataset:
         findings += found
     counts = label_counts(parts["train"]["label"], data.multi_label) if task == "classification" else {}
     findings += _small_validation(parts["validation"], sorted(counts), data.multi_label)
+    if data.unlabelled:
+        shares = {name: data.word_deletion if name == "train" else HELD_OUT for name in parts}
+        parts = {name: with_views(frame, shares[name], seed) for name, frame in parts.items()}
     return Dataset(
         train=parts["train"],
         validation=parts["validation"],

@@ -31,7 +31,7 @@ def read(source: Source, task: Task, columns: Columns | None = None, multi_label
     """
     require_file(source.path)
     format = find_format(source)
-    if format.columns is not None and task != "classification":
+    if format.columns is not None and task not in ("classification", "unlabelled"):
         raise InputError(f"{source.path}: format {format.name} is for classification, not for {task}.")
     mapping = _mapping(source, format, columns or Columns(), task)
     raw = format.read(source, tuple(dict.fromkeys(mapping.values())))

@@ -150,19 +150,25 @@ def conflicts(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
 
 
 def duplicates(parts: Parts, job: Job) -> tuple[Parts, list[Finding]]:
-    """Rows equal in every text and the label: train keeps the first, other parts stay."""
+    """Rows equal in every text and the label: train keeps the first, other parts stay.
+
+    Without labels texts that differ in case or space are equal, and never stay in train: each would be a negative
+    of the other.
+    """
     findings = []
     result = dict(parts)
     for part, frame in parts.items():
         content = frame[text_columns(job.task, frame.columns)]
         if job.task in LABELLED_TASKS:
             content = content.assign(label=pd.factorize(label_keys(frame["label"], job.multi_label))[0])
-        again = content.duplicated()
+        unlabelled = job.task == "unlabelled"
+        again = text_keys(frame, job.task).duplicated() if unlabelled else content.duplicated()
         if not again.any():
             continue
-        drop = part == "train" and job.checks.duplicates == "drop"
+        drop = part == "train" and (unlabelled or job.checks.duplicates == "drop")
         done = "dropped" if drop else "kept"
-        message = f"{part}: {counted(again.sum(), 'exact repeat')} of an earlier row, {done}."
+        repeat = "repeat" if unlabelled else "exact repeat"
+        message = f"{part}: {counted(again.sum(), repeat)} of an earlier row, {done}."
         examples = places(frame[again], job.main_text)
         findings.append(Finding("duplicate", "dropped" if drop else "kept", int(again.sum()), examples, message))
         if drop:

@@ -9,7 +9,8 @@ from core.data.sources import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-Task = Literal["classification", "matching", "ranking", "generation"]
+# "unlabelled" is how the rows of a matching recipe on text alone are read and checked.
+Task = Literal["classification", "matching", "ranking", "generation", "unlabelled"]
 Action = Literal["dropped", "kept", "repaired", "refused"]
 
 TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -17,6 +18,7 @@ TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
     "matching": ("text", "positive", "negative"),
     "ranking": ("query", "document"),
     "generation": ("prompt", "reply"),
+    "unlabelled": ("text",),
 }
 LABELLED_TASKS = ("classification", "ranking")
 EXAMPLES_SHOWN = 5

@@ -52,6 +52,18 @@ class DataConfig(_Strict):
     descriptions: dict[str, str] = Field(
         default={}, exclude_if=lambda given: not given, description="labels in words, for methods that read them"
     )
+    unlabelled: bool = Field(
+        default=False,
+        exclude_if=lambda given: not given,
+        description="matching: only texts are read, and the positive of each is the text itself",
+    )
+    word_deletion: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        exclude_if=lambda given: not given,
+        description="unlabelled: share of the words that the second view of a training text lacks",
+    )
 
     @model_validator(mode="before")
     @classmethod

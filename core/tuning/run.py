@@ -51,8 +51,10 @@ def fit(recipe: Recipe, data: Dataset, work: Path, parent: Path | None = None, r
 
         outcome = classification.fit(built, recipe, *parts, data.labels, work, report)
     elif recipe.task == "matching":
-        from core.tuning import pairs
+        from core.tuning import adaptation, pairs
 
+        if recipe.data.unlabelled:
+            adaptation.check(built, recipe)
         outcome = pairs.fit_matching(built, recipe, *parts, work, report)
     elif recipe.task == "ranking":
         from core.tuning import pairs
