@@ -213,13 +213,14 @@ class _Ran:
 
 
 def _expected(way: Way, rows: int, ran: Sequence[_Ran]) -> float:
-    """Seconds by the method's own run here, else by its price, at the pace of the dearest one that ran here."""
+    """Seconds by the method's own run here, else by its price, at the pace of the one most like it that ran here."""
     if own := [one for one in ran if one.way is way]:
         return own[-1].seconds * max(1.0, rows / own[-1].rows)
     seconds = way.price * rows * 60 / 1000
-    if priced := [one for one in ran if one.way.price > 0]:
-        dearest = max(priced, key=lambda one: one.way.price)
-        seconds *= dearest.seconds / (dearest.way.price * dearest.rows * 60 / 1000)
+    # What a far cheaper one took is mostly its start, which does not grow with the work.
+    if kin := [one for one in ran if one.way.price >= way.price / 4 > 0]:
+        near = max(kin, key=lambda one: one.way.price)
+        seconds *= near.seconds / (near.way.price * near.rows * 60 / 1000)
     return seconds
 
 
