@@ -29,6 +29,9 @@ class ApiSettings(BaseSettings):
     max_models: int = Field(default=4, ge=1, description="Models kept in memory; the one longest unused leaves first.")
     load_timeout_s: float = Field(default=60, gt=0, description="How long a request waits for its model to be loaded.")
     fresh_s: float = Field(default=10, ge=0, description="How soon a promoted version is noticed.")
+    replaced_s: float = Field(
+        default=60, ge=0, description="How long a version that was replaced stays in memory after its last use."
+    )
     max_batch: int = Field(default=64, ge=1, description="Texts computed in one call; 1 switches micro-batching off.")
     max_wait_ms: float = Field(default=2.0, ge=0, description="How long the first text of a batch waits for company.")
     queue: int = Field(

@@ -31,6 +31,7 @@ class Pool:
         self.catalogue, self.config, self._clock = catalogue, config, clock
         self._meanings: dict[str, tuple[float, Source]] = {}
         self._slots: dict[str, _Slot] = {}
+        self._replaced: set[str] = set()  # places in ``_slots`` that a name meant before
         self._closing: list[threading.Thread] = []
 
     async def get(self, reference: str) -> Served:
@@ -77,6 +78,9 @@ class Pool:
         if len(self._meanings) > 1000:
             self._meanings.clear()
         self._meanings[reference] = (self._clock(), source)
+        if known is not None and known[1].place != source.place:
+            self._replaced.add(str(known[1].place))
+        self._let_replaced_go()
         return source
 
     def _load(self, source: Source) -> _Slot:
@@ -93,12 +97,27 @@ class Pool:
             slot.served = served
             seconds = round(time.perf_counter() - begun, 2)
             logger().info("model loaded", model=label, engine=served.model.engine, seconds=seconds)
+            self._let_replaced_go()
             self._make_room()
             return served
 
         slot = _Slot(label, asyncio.get_running_loop().create_task(load()), self._clock())
         slot.loading.add_done_callback(lambda task: task.cancelled() or task.exception())  # so that none is unheard
         return slot
+
+    def _let_replaced_go(self) -> None:
+        """What no name means any more leaves once nobody can still be waiting for it, however much room there is."""
+        if not self._replaced:
+            return
+        self._replaced -= {str(source.place) for _, source in self._meanings.values()}  # rolled back, or named as such
+        now = self._clock()
+        for key in sorted(self._replaced):
+            slot = self._slots.get(key)
+            if slot is None or (slot.loading.done() and now - slot.used >= self.config.replaced_s):
+                self._replaced.discard(key)
+                self._slots.pop(key, None)
+                if slot is not None and slot.served is not None:
+                    self._let_go(slot.served)
 
     def _make_room(self) -> None:
         ready = sorted((s.used, key) for key, s in self._slots.items() if s.served is not None)

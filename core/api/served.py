@@ -1,6 +1,7 @@
 """One model in memory, with the queue that groups what many callers send."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,12 @@ class Served:
                 future.cancel()  # nobody waits for the rest; those that are done do not mind
 
     def close(self) -> None:
-        """Answer what waits, then stop."""
+        """Answer what waits, then stop and free the memory."""
         self.batcher.close(timeout_s=30)
+        self.model = None
+        # A predictor refers to itself. In a process that rarely makes many objects the collector would not come for
+        # hours, and every promotion would leave a whole model behind.
+        gc.collect()
 
     def _predict(self, items: Sequence[Item]) -> list[Prediction]:
         if self.task == "classification":

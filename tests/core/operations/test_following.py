@@ -1,5 +1,7 @@
 """A model in use follows what is promoted, and stays when the new one cannot be opened."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,35 @@ def test_it_follows_looks_seldom_and_keeps_what_works(clock: Any) -> None:
     assert later(30) == "three"
     with pytest.raises(AttributeError):
         model.unknown  # noqa: B018
+
+
+class Ring(Model):
+    """Refers to itself, as a predictor does."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__(at)
+        self.network = lambda: self.name
+
+
+def test_what_is_replaced_leaves_the_memory_at_the_next_look(clock: Any) -> None:
+    at = ["one"]
+    model = Followed(lambda: at[0], Ring, 30, clock.monotonic)
+    first = weakref.ref(model.current)
+
+    def look() -> None:
+        clock.ran += 30
+        model.current  # noqa: B018 – lets it look
+        model.settle()
+
+    gc.disable()  # it comes by itself when much is made, which a server that only answers does not do
+    try:
+        at[0] = "two"
+        look()
+        assert model.name == "two"
+        look()
+        assert first() is None
+    finally:
+        gc.enable()
 
 
 def test_a_promoted_version_is_used_and_a_rollback_too(tracked_var: Path, tiny_model: Path) -> None:
