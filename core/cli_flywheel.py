@@ -118,9 +118,11 @@ def _status(rows: list[dict[str, Any]]) -> str:
 
 
 def _drift(row: dict[str, Any]) -> str:
+    # The level judges what is above chance and beyond doubt; the value alone would contradict it in small windows.
     lines = [row["verdict"]]
     for measure in row["measures"]:
-        lines.append(f"  {measure['name']:<20} {measure['value']:.4f}  {measure['level']:<9} {measure['source']}")
+        figures = f"{measure['value']:.4f}  by chance {measure['chance']:.4f}  p {measure['p']:.3f}"
+        lines.append(f"  {measure['name']:<12} {figures}  {measure['level']:<7} {measure['source']}")
     return "\n".join(lines)
 
 

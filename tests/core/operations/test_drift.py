@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -101,16 +100,22 @@ def test_texts_without_any_word_and_chinese_ones_are_counted() -> None:
     assert found.measures[0].value > 0.9 and found.measures[0].level == "strong"
 
 
-def test_the_command_compares_two_files(texts: Callable[..., list[str]], tmp_path: Path) -> None:
-    from core.cli_flywheel import flywheel
+def test_the_command_compares_two_files(
+    texts: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from core.cli import main
 
     for name, found in (("a", texts(1)), ("b", texts(2, "weather"))):
         lines = [json.dumps({"text": text}) for text in [*found, " "]]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert read_texts(tmp_path / "a.jsonl") == texts(1)
-    command = ["drift", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
-    result = CliRunner().invoke(flywheel, command)
-    assert result.exit_code == 0, result.output
+    command = ["flywheel", "drift", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert main(command) == 0
+    for line, measure in zip(capfd.readouterr().out.splitlines()[1:], told["measures"], strict=True):
+        # Without chance and p a level could not be told from its value.
+        assert f"by chance {measure['chance']:.4f}  p {measure['p']:.3f}  {measure['level']}" in line
 
 
 @given(COUNTS, COUNTS)
