@@ -127,13 +127,13 @@ def zero(bench: Bench) -> None:
 
 
 def transfers(bench: Bench, seeds: Sequence[int]) -> None:
-    """PhraseBank with 64 per class, from the backbone and from adapters tuned on other data."""
-    from benchmarks.fewlabels_more import ADAPTERS, transfer
+    """PhraseBank with 64 per class, from the backbone and from what was tuned on other data, labelled or not."""
+    from benchmarks.fewlabels_more import STARTS, transfer
 
     task = next(task for task in TASKS if task.name == "phrasebank-64")
     for seed in seeds:
-        for start in ADAPTERS:
-            measure = partial(transfer, start, task, seed, bench.datasets)
+        for start in STARTS:
+            measure = partial(transfer, start, task, seed, bench.datasets, bench.work)
             bench.part(f"transfer/{task.name}/{seed}/{start}", ["transfer 1", seed, start], measure)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.fewlabels_data import BANKING, FILMS, PHRASES, Task, few, ready, scores
-from core.settings import PROJECT_ROOT
+from benchmarks.recipes import PLACE, shipped
+from core.model_folder import TunedModel
+from core.settings import PROJECT_ROOT, Settings
 
 SEED = 7
 CAUSAL_ROWS = 150  # a language model reads every label after every text
@@ -32,6 +34,16 @@ ADAPTERS = {
     "backbone": None,
     "topics": PROJECT_ROOT / "data" / "adapters" / "finance-topics",
     "news and tweets": PROJECT_ROOT / "data" / "adapters" / "finance-sentiment",
+}
+HEADLINES = "headlines without labels"
+STARTS = (*ADAPTERS, HEADLINES)
+# As a plain table of titles: the sentiments beside them are never read.
+TITLES: dict[str, Any] = {
+    "train": {"path": f"{PLACE}/sentfin/SEntFiN.csv", "format": "csv"},
+    "text": "Title",
+    "unlabelled": True,
+    "word_deletion": 0.1,
+    "validation": 0.05,
 }
 
 
@@ -58,19 +70,40 @@ def zero_shot(name: str, way: str, datasets: Path) -> dict[str, Any]:
     return {"rows": len(rows), "words": described, "metrics": {m: metrics[m] for m in ("accuracy", "f1_macro")}}
 
 
-def transfer(start: str, task: Task, seed: int, datasets: Path) -> dict[str, Any]:
-    """The two upper layers tuned on the task's rows, from the backbone or from what an adapter has learned."""
+def adapted(datasets: Path, work: Path) -> TunedModel:
+    """The encoder that has read headlines without labels, tuned in ``work`` unless it is there.
+
+    Raises InputError when the headlines are missing.
+    """
+    from core.workflow import tune
+
+    recipe = shipped("adaptation", "headlines", TITLES, {}, datasets)
+    tuned = tune(recipe, register=False, reuse=True, settings=Settings(var=work))
+    assert tuned is not None
+    return tuned
+
+
+def transfer(start: str, task: Task, seed: int, datasets: Path, work: Path) -> dict[str, Any]:
+    """The two upper layers tuned on the task's rows, from the backbone or from what was learned elsewhere.
+
+    With labels that is one of ``ADAPTERS``; without, it is tuned once in ``work`` and then serves every seed.
+    """
     from core.tuning.predict import class_logits
     from core.tuning.run import fit
 
     rows = few(task, seed, datasets)
     recipe, data = ready("top-layers", rows.train, rows.labels, seed)
+    learned = adapted(datasets, work) if start == HEADLINES else None
+    parent = learned.path if learned else ADAPTERS[start]
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(recipe, data, Path(folder), ADAPTERS[start])
+        fitted = fit(recipe, data, Path(folder), parent)
     built = fitted.built
     logits = class_logits(built.model, built.tokenizer, built.base, recipe, list(rows.test["text"]))
     guessed = [rows.labels[i] for i in logits.argmax(1)]
-    return {"metrics": scores(rows.test["label"], guessed), "rows": {"train": len(rows.train), "test": len(rows.test)}}
+    found: dict[str, Any] = {"rows": {"train": len(rows.train), "test": len(rows.test)}}
+    if learned:
+        found["before"] = {"seconds": learned.train_seconds, "metrics": learned.metrics}
+    return {**found, "metrics": scores(rows.test["label"], guessed)}
 
 
 def label_errors(datasets: Path, show: int = 0) -> dict[str, Any]:

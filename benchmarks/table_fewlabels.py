@@ -144,8 +144,21 @@ def _transfer(parts: Parts) -> str:
         values = {metric: {s: m[metric] for s, m in by_seed.items()} for metric in ("accuracy", "f1_macro")}
         shown = "–" if start == "backbone" else f"{gap.value * 100:+.1f}{ends} points"
         rows.append([start, _mean(values["accuracy"]), _mean(values["f1_macro"]), shown, str(len(both))])
-    head = ["PhraseBank, 64 per class, starting from", "accuracy [95%]", "macro-F1 [95%]", "gain in macro-F1", "seeds"]
-    return table(head, rows)
+    head = ["PhraseBank, 64 per class, starting from", "accuracy [95%]", "macro-F1 [95%]"]
+    note = f"Gains are paired by seed.{_before(parts)}"
+    return f"{table([*head, 'gain in macro-F1 [95%]', 'seeds'], rows)}\n\n{note}"
+
+
+def _before(parts: Parts) -> str:
+    """What was done once, before any label, for the starts that needed it."""
+    found = {
+        name.split("/")[3]: p["before"] for name, p in parts.items() if name.startswith("transfer/") and "before" in p
+    }
+    return "".join(
+        f" {start.capitalize()}: tuned once by `data/recipes/adaptation.toml` in "
+        f"{before['seconds'] / 60:.1f} minutes, MRR@10 of held-out ones {before['metrics']['mrr@10']['value']:.3f}."
+        for start, before in found.items()
+    )
 
 
 def _errors(parts: Parts) -> str:

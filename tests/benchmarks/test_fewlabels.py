@@ -1,12 +1,14 @@
 """The few-label benchmark: the same rows for all, what is missing is said, and tables say what was measured."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import fewlabels, fewlabels_advice, fewlabels_ours, store
+from benchmarks import fewlabels, fewlabels_advice, fewlabels_more, fewlabels_ours, recipes, store
 from benchmarks.fewlabels import Bench
 from benchmarks.fewlabels_data import TASKS, Few, Task, few
 from benchmarks.fewlabels_setfit import all_pairs
@@ -68,6 +70,27 @@ def test_a_system_learns_from_the_file_and_its_guesses_are_judged(tmp_path: Path
     assert fewlabels._judged(folder, half)["metrics"]["f1_macro"] < 0.5
 
 
+def test_headlines_are_read_once_and_without_their_sentiments(
+    make_recipe: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"SEntFiN.csv is missing"):
+        fewlabels_more.adapted(tmp_path, tmp_path / "work")
+    small = make_recipe("lora", "matching", name="adaptation", training={"max_steps": 2})
+    (tmp_path / "adaptation.toml").write_text(small.to_toml())
+    monkeypatch.setattr(recipes, "SHIPPED", tmp_path)
+    (tmp_path / "sentfin").mkdir()
+    lines = [
+        "S No.,Title,Decisions,Words",
+        *(f"{i},bank number {i} fell today,none of this is read,5" for i in range(40)),
+    ]
+    (tmp_path / "sentfin" / "SEntFiN.csv").write_text("\n".join(lines))
+    first, again = (fewlabels_more.adapted(tmp_path, tmp_path / "work") for _ in range(2))
+    # A second training would have taken another time.
+    assert first.path == again.path and again.train_seconds == pytest.approx(first.train_seconds, abs=0.006)
+    assert first.measured_on == "validation" and 0 < (first.metrics["mrr@10"]["value"] or 0) <= 1
+    assert "unlabelled = true" in first.card.read_text()
+
+
 def test_pairs_are_counted_as_the_peer_draws_them() -> None:
     # Two labels of three: 3 + 3 pairs of one label, 9 of two; the fewer are repeated.
     assert all_pairs([0, 0, 0, 1, 1, 1]) == 18
@@ -107,6 +130,11 @@ def test_seconds_transfer_errors_and_advice_have_their_tables(tmp_path: Path) ->
     for seed in (7, 8, 9):
         store.part(file, f"transfer/phrasebank-64/{seed}/backbone", "k", lambda: _part(0.7))
         store.part(file, f"transfer/phrasebank-64/{seed}/topics", "k", lambda: _part(0.75))
+    mrr = {"value": 0.911, "low": 0.9, "high": 0.92}
+    before = {"seconds": 150.0, "metrics": {"mrr@10": mrr}}
+    for seed, gain in {7: 0.01, 8: 0.02, 9: 0.03}.items():
+        name = f"transfer/phrasebank-64/{seed}/headlines without labels"
+        store.part(file, name, "k", partial(_part, 0.7 + gain, before=before))
     interval = {"value": 0.9, "low": 0.88, "high": 0.92}
     gap = {"difference": {"value": 0.004, "low": 0.001, "high": 0.007}}
     errors = {"train_rows": 1000, "test_rows": 300, "found": 140, "all": interval, "without": interval}
@@ -116,5 +144,8 @@ def test_seconds_transfer_errors_and_advice_have_their_tables(tmp_path: Path) ->
     text = fewlabels_table(tmp_path)
     assert "| SST-2, 8 per class | 4.0 | 8.0 | 4.0× (2.0–4.0) | 3.0× | 2 |" in text
     assert "+5.0 [+5.0, +5.0] points" in text
+    line = next(line for line in text.splitlines() if line.startswith("| headlines without labels"))
+    assert "| +2.0 [-0.5, +4.5] points | 3 |" in line
+    assert text.count("in 2.5 minutes, MRR@10 of held-out ones 0.911") == 1
     assert "140 of BANKING77's 1,000 training rows (14.0%)" in text and "+0.4 [+0.1, +0.7] points" in text
     assert "| titles | 3 | 4.2 | head | few-shot of few-shot | no, 3.1 points |" in text
