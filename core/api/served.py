@@ -1,7 +1,6 @@
 """One model in memory, with the queue that groups what many callers send."""
 
 import asyncio
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from core.api.catalogue import Source
 from core.api.config import ApiSettings
 from core.api.problems import Unavailable
 from core.errors import InputError
+from core.operations.memory import give_back
 from core.serving.batching import Batcher
 from core.serving.predictor import Prediction
 
@@ -89,9 +89,7 @@ class Served:
         """Answer what waits, then stop and free the memory."""
         self.batcher.close(timeout_s=30)
         self.model = None
-        # A predictor refers to itself. In a process that rarely makes many objects the collector would not come for
-        # hours, and every promotion would leave a whole model behind.
-        gc.collect()
+        give_back()  # or every promotion would leave a whole model behind
 
     def _predict(self, items: Sequence[Item]) -> list[Prediction]:
         if self.task == "classification":

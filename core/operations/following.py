@@ -1,6 +1,5 @@
 """A tuned model that is replaced where it is used when another version of it is promoted or rolled back."""
 
-import gc
 import logging
 import threading
 import time
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.operations.memory import give_back
 from core.settings import Settings, get_settings
 
 _log = logging.getLogger("headwater.models")
@@ -54,9 +54,7 @@ class Followed:
     def _look(self) -> None:
         try:
             if self._left_one:
-                # By now nobody asks it. A predictor refers to itself, and left alone the collector may not come for
-                # hours: each promotion would leave a whole model in memory.
-                gc.collect()
+                give_back()  # by now nobody asks it; or each promotion would leave a whole model in memory
                 self._left_one = False
             at = self._place()
             if at != self._at:
