@@ -83,8 +83,15 @@ def _connect(ray: Any, workers: int) -> None:
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)  # it reads the address itself
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(**quiet)  # it reads the address itself
+        except ConnectionError:
+            raise InputError(
+                f"no Ray cluster at RAY_ADDRESS={address} lets us in; see whether it runs, and if it asks for a token, "
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) here, too."
+            ) from None
         return
     # One CPU more than actors: Ray Data's own tasks need one, too.
     ray.init(address="local", num_cpus=max(os.cpu_count() or 1, workers + 1), include_dashboard=False, **quiet)
