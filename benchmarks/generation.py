@@ -243,7 +243,11 @@ def _tune(study: Study, way: str) -> tuple[Path, dict[str, Any]]:
     if len(pairs) <= held_out:
         raise InputError(f"{study.file.name}: no row fits into max_length = {size.max_length} tokens; give more.")
     recipe = Recipe.load(RECIPE)
-    training = {"epochs": size.epochs, "learning_rate": size.learning_rate, "max_length": size.max_length}
+    training: dict[str, Any] = {
+        "epochs": size.epochs,
+        "learning_rate": size.learning_rate,
+        "max_length": size.max_length,
+    }
     training |= {"keep": "last", "seed": SEED}
     recipe = recipe.model_copy(
         update={"backbone": study.backbone, "training": recipe.training.model_copy(update=training)}
