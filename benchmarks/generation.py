@@ -8,6 +8,7 @@ language model, and the bot's way of using one: a reply that its check refuses g
 """
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ COMPARED = (
 class Size:
     """How much is tuned, asked and written; replies have ``tokens`` tokens at most, true answers ``answer_tokens``."""
 
-    train_rows: int = 500
+    train_rows: int = 300
     test_rows: int = 60
     epochs: float = 1.0
     learning_rate: float = 1e-3
@@ -257,6 +258,7 @@ def _tune(study: Study, way: str) -> tuple[Path, dict[str, Any]]:
         data = Dataset(pairs.iloc[held_out:], pairs.iloc[:held_out], None, [], [], {}, "")
         fitted = fit(recipe, data, folder / "work")
         save(folder, fitted.built, recipe, [])
+        shutil.rmtree(folder / "work", ignore_errors=True)
         about = {
             "rows": {"train": len(data.train), "validation": held_out},
             "minutes": fitted.outcome.seconds / 60,

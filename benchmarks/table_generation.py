@@ -45,10 +45,12 @@ def verdict(parts: Parts) -> str:
     nearer = gain["chrf"]["difference"]
     said.append(f"Behind the check, {_nearer(nearer)}, for {shown['ms'] - quoted['ms']:,.0f} ms more a reply.")
     uses += ["rephrasing quotes behind the check"] if nearer["low"] > 0 else []
-    for what, way in (("alone", ALONE), ("with the passage", SHOWN)):
+    for what, way in (("written alone", ALONE), ("written with the passage", SHOWN)):
         change = differences.get(f"{way}/{TUNED} - {UNTUNED}")
         if change:
-            said.append(f"Tuning changes the accepted share {what} by {_points(change['accepted']['difference'])}.")
+            said.append(
+                f"Tuning changes the accepted share of replies {what} by {_points(change['accepted']['difference'])}."
+            )
     fit = "; ".join(uses) or "nothing"
     beside = "" if nearer["low"] > 0 else " Quoting, which needs no such model, is not shown to be worse."
     return f"{' '.join(said)} **Good enough for: {fit}.**{beside}"
@@ -98,7 +100,7 @@ def _note(measured: Parts) -> str:
     asked = sorted({part["rows"]["test"] for part in measured.values()})
     right = next(part["passage_right"] for part in measured.values())
     trained = [
-        f"{way}: {p['rows']['train']} pairs, {p['tuning']['epochs']:g} epochs, {p['tuning']['minutes']:.0f} minutes"
+        f"{way}: {p['rows']['train']} pairs, {p['tuning']['epochs']:g} epoch(s), {p['tuning']['minutes']:.0f} minutes"
         for way in WAYS
         if "tuning" in (p := measured.get(f"{way}/{TUNED}", {}))
     ]
@@ -106,6 +108,7 @@ def _note(measured: Parts) -> str:
     return (
         f"BankFAQs, {', '.join(map(str, asked))} held-out questions; means over replies. Alone (closed book), a reply "
         "must stand in the true answer to be accepted; else in the passage shown, which retrieval found first"
-        f" (of the true answer: {right:.0%}). LoRA: {'; '.join(trained) or UNMEASURED}."
+        f" (of the true answer: {right:.0%}). The check is strict: what is right in other words is refused, too. LoRA –"
+        f" {'; '.join(trained) or UNMEASURED}."
         f"{' Cut at the limit: ' + ', '.join(f'{n} {c:.0%}' for n, c in cut.items()) + '.' if cut else ''}"
     )
