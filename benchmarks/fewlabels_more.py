@@ -42,7 +42,7 @@ TITLES: dict[str, Any] = {
     "train": {"path": f"{PLACE}/sentfin/SEntFiN.csv", "format": "csv"},
     "text": "Title",
     "unlabelled": True,
-    "word_deletion": 0.1,
+    "word_deletion": 0.5,
     "validation": 0.05,
 }
 
@@ -77,7 +77,7 @@ def adapted(datasets: Path, work: Path) -> TunedModel:
     """
     from core.workflow import tune
 
-    recipe = shipped("adaptation", "headlines", TITLES, {}, datasets)
+    recipe = shipped("adaptation", "headlines", TITLES, {"training.epochs": 1}, datasets)
     tuned = tune(recipe, register=False, reuse=True, settings=Settings(var=work))
     assert tuned is not None
     return tuned
