@@ -8,8 +8,8 @@ import gc
 def give_back() -> None:
     """Free what only refers to itself, and return free memory to the machine where the C library knows how (glibc).
 
-    For when something large was let go. A predictor refers to itself, and in a process that rarely makes many objects
-    the collector may not come for hours; what is freed then stays with the thread that loaded it, out of the next
+    For when something large was let go. What refers to itself waits for a collector that, in a process which rarely
+    makes many objects, may not come for hours; and what is freed stays with the thread that loaded it, out of the next
     one's reach. Takes some tenths of a second.
     """
     gc.collect()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,9 @@ class Predictor:
         from core.evaluation.calibration import Calibration
 
         self.folder = folder
-        self.network = self.network_of(folder, lambda: self.loaded)
+        # Not a method of its own: the network would hold the predictor that holds it, and neither leave the memory.
+        self._weights = cache(partial(_load, folder))
+        self.network = self.network_of(folder, self._weights)
         self.recipe = Recipe.load(folder / "recipe.toml")
         if self.recipe.task == "generation":
             if engine not in ("auto", "torch"):
@@ -69,10 +71,10 @@ class Predictor:
         calibrated = self.recipe.task == "classification" and calibration.is_file()
         self.temperature = Calibration.load(calibration).temperature if calibrated else 1.0
 
-    @cached_property
+    @property
     def loaded(self) -> Any:
         """The weights in PyTorch (``core.tuning.artifact.Loaded``), low-rank updates merged; read on first use."""
-        return _load(self.folder)
+        return self._weights()
 
     @staticmethod
     def network_of(folder: Path, loaded: Any = None) -> Network:

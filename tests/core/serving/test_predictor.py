@@ -1,5 +1,7 @@
 """Answers of a tuned model by folder; files of rows; models merged and handed on."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,19 @@ def test_single_label(made_model: Callable[..., Path]) -> None:
         assert set(one.to_dict()) == {"label", "probability", "probabilities"}
     assert predictor.predict([]) == []
     assert [p.label for p in predictor.predict(TEXTS[::-1])] == [p.label for p in found][::-1]
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_a_predictor_nobody_needs_leaves_the_memory_at_once(made_model: Callable[..., Path], engine: str) -> None:
+    predictor = load_predictor(made_model("lora"), engine=engine)
+    predictor.predict(["rain"])
+    seen = weakref.ref(predictor)
+    gc.disable()
+    try:
+        del predictor
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_multi_label(made_model: Callable[..., Path]) -> None:
