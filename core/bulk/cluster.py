@@ -86,8 +86,9 @@ def _connect(ray: Any, workers: int) -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address:
         try:
+            _reach(address)
             ray.init(**quiet)  # it reads the address itself
-        except ConnectionError:
+        except (OSError, ValueError):
             raise InputError(
                 f"no Ray cluster at RAY_ADDRESS={address} lets us in; see whether it runs, and if it asks for a token, "
                 "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) here, too."
@@ -95,6 +96,16 @@ def _connect(ray: Any, workers: int) -> None:
         return
     # One CPU more than actors: Ray Data's own tasks need one, too.
     ray.init(address="local", num_cpus=max(os.cpu_count() or 1, workers + 1), include_dashboard=False, **quiet)
+
+
+def _reach(address: str, timeout_s: float = 10) -> None:
+    """Raises OSError where nothing listens: Ray itself would try again for minutes."""
+    import socket
+    from urllib.parse import urlsplit
+
+    place = urlsplit(address if "//" in address else f"//{address}")
+    if place.hostname and place.port:  # "auto" and "local" name no place
+        socket.create_connection((place.hostname, place.port), timeout_s).close()
 
 
 class _Actor:
