@@ -123,7 +123,8 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
     from core.evaluation import weighted
     from core.evaluation.intervals import paired_bootstrap
 
-    full = [c for c in cells if c.per_class in (None, 0)] or list(cells)
+    most = max((c.rows for c in cells), default=0)
+    full = [c for c in cells if c.rows == most or c.per_class == 0]
     best = max(full, key=_accuracy)
     equal = []
     for cell in full:
@@ -176,7 +177,7 @@ def _rounds(recipe: Recipe, most: int) -> list[Dataset]:
         for train, test in cuts:
             rest, validation = split(train, share, how, seed) if isinstance(share, float) else (train, data.validation)
             rounds.append(replace(data, train=rest, validation=validation, test=test))
-    most //= len(rounds)
+    most = max(1, most // len(rounds))
     tests = [_test(data) for data in rounds]
     return [
         replace(data, test=test.sample(most, random_state=seed).reset_index(drop=True)) if len(test) > most else data

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def test_few_test_rows_do_not_excuse_a_large_loss() -> None:
     assert found["not_worse"] == ["cheap", "dear"] and found["method"] == "dear"
     close = advise([_cell("cheap", 0.84, 0.1, 60), _cell("dear", 0.85, 9, 60)], truth)
     assert close["method"] == "cheap"
+
+
+def test_where_time_ended_before_all_labels_the_most_that_ran_are_compared() -> None:
+    truth = np.zeros(400, dtype=int)
+    few = [replace(_cell(name, right, 1), per_class=8) for name, right in (("head", 0.7), ("lora", 0.8))]
+    none = replace(_cell("zero-shot", 0.5, 0.0), per_class=0, rows=0)
+    assert advise([none, *few], truth)["method"] == "lora"
 
 
 def test_few_rows_without_test_rows_are_each_judged_once(
