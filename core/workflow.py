@@ -86,6 +86,8 @@ def evaluate(
     """
     from core.data.readers import read
     from core.data.sources import Source
+    from core.data.table import Task
+    from core.data.views import HELD_OUT, with_views
     from core.evaluation.judge import Model, judge
     from core.serving.predictor import load_predictor
 
@@ -93,11 +95,15 @@ def evaluate(
     recipe, loaded = predictor.recipe, predictor.loaded
     given = {k: v for k, v in (("text", text), ("label", label)) if v}
     columns = recipe.data.columns.model_copy(update=given)
-    table = read(Source(path=data, format=format), recipe.task, columns, recipe.data.multi_label)
+    kind: Task = "unlabelled" if recipe.data.unlabelled else recipe.task
+    table = read(Source(path=data, format=format), kind, columns, recipe.data.multi_label)
     rows = table.frame
     blank = rows.isna().any(axis=1) if recipe.task != "classification" else rows[["text", "label"]].isna().any(axis=1)
     model = Model(loaded.model, loaded.tokenizer, loaded.base, recipe, loaded.labels, predictor.temperature)
-    judgement = judge(model, rows[~blank])
+    rows = rows[~blank]
+    if recipe.data.unlabelled:
+        rows = with_views(rows, HELD_OUT, recipe.training.seed)
+    judgement = judge(model, rows)
     findings = [f.to_dict() for f in table.findings]
     return {"model": str(reference), "data": str(data), **judgement.to_dict(), "findings": findings}
 

@@ -24,8 +24,8 @@ def without_words(text: str, share: float, seed: int) -> str:
     if count < 1:
         return text
     digest = hashlib.blake2b(f"{seed} {normalise(text)}".encode(), digest_size=8).digest()
-    gone = np.random.default_rng(int.from_bytes(digest)).choice(len(words), count, replace=False)
-    return "".join(word for place, word in enumerate(words) if place not in set(gone.tolist())).strip()
+    kept = np.random.default_rng(int.from_bytes(digest)).choice(len(words), len(words) - count, replace=False)
+    return "".join(words[place] for place in sorted(kept)).strip()
 
 
 def with_views(frame: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:

@@ -122,7 +122,8 @@ def _matching(model: Model, rows: pd.DataFrame, resamples: int, seed: int) -> Ju
         for line, wanted in zip(scores, relevant, strict=True)
     ]
     result = evaluate_ranking(ranked, resamples=resamples, seed=seed)
-    note = f"each text ranks the {len(documents)} answers of the test rows; more candidates are harder"
+    what = "texts without half of their words" if model.recipe.data.unlabelled else "answers of the test rows"
+    note = f"each text ranks the {len(documents)} {what}; more candidates are harder"
     return Judgement(result.metrics_dict(), result.n, notes=[note])
 
 

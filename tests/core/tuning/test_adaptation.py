@@ -16,7 +16,7 @@ from core.tuning.adaptation import check
 from core.tuning.pairs import EncoderModule, MatchingEvaluator
 from core.tuning.recipe import Recipe
 from core.tuning.run import fit
-from core.workflow import tune
+from core.workflow import evaluate, tune
 
 METHODS = ("full", "top-layers", "lora")
 TEXTS = ["rain and storm today", "the bank loan", "a goal of the old team"]
@@ -57,11 +57,14 @@ def test_a_classifier_starts_from_what_was_learned_without_labels(
     np.testing.assert_allclose(begun, vectors, atol=1e-5)
 
 
-def test_what_is_learned_is_a_model_like_any_other(unlabelled: Callable[..., Recipe]) -> None:
+def test_what_is_learned_is_a_model_like_any_other(unlabelled: Callable[..., Recipe], tables: Path) -> None:
     tuned = tune(unlabelled("top-layers", training={"max_steps": 2}), register=False)
     assert tuned is not None and tuned.measured_on == "test"
     assert 0 < (tuned.metrics["mrr@10"]["value"] or 0) < 1
     assert "unlabelled = true" in tuned.card.read_text()
+    again = evaluate(tuned.path, tables / "classification-test.csv")
+    assert again["metrics"]["mrr@10"]["value"] == pytest.approx(tuned.metrics["mrr@10"]["value"])
+    assert "without half of their words" in str(again["notes"])
 
 
 @pytest.mark.parametrize("method", METHODS)
