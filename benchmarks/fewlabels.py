@@ -42,12 +42,7 @@ class Bench:
 
     def part(self, name: str, key: list[Any], measure: Callable[[], dict[str, Any]]) -> None:
         """Measure ``name`` unless it is there; a missing data set or peer is noted as the reason."""
-        try:
-            if store.part(self.out, name, store.key_of(*key), measure, self.fresh):
-                print(name, file=sys.stderr, flush=True)
-        except InputError as error:
-            print(f"{name}: skipped: {error}", file=sys.stderr, flush=True)
-            store.skip(self.out, name, str(error))
+        store.attempt(self.out, name, store.key_of(*key), measure, self.fresh)
 
 
 def run_system(system: str, folder: Path, seed: int, iterations: int, threads: int) -> dict[str, Any]:

@@ -77,12 +77,7 @@ class Study:
 
     def part(self, name: str, key: Sequence[Any], measure: Callable[[], dict[str, Any]]) -> None:
         """Measure ``name`` unless it is there; what is missing is noted as the reason."""
-        try:
-            if store.part(self.out, name, store.key_of(*key), measure, self.fresh):
-                print(name, file=sys.stderr, flush=True)
-        except InputError as error:
-            print(f"{name}: skipped: {error}", file=sys.stderr, flush=True)
-            store.skip(self.out, name, str(error))
+        store.attempt(self.out, name, store.key_of(*key), measure, self.fresh)
 
     def run(self) -> None:
         """Every system, each a part, and what they differ by."""

@@ -151,7 +151,6 @@ def embeddings(datasets: Path) -> dict[str, Any]:
 
 def run(file: Path, datasets: Path, fresh: bool = False, names: Sequence[str] = NAMES) -> None:
     """Measure what is missing; a model or data set that is not here is noted."""
-    from core.errors import InputError
     from core.serving.encoder import find_network
 
     for name in names:
@@ -165,10 +164,7 @@ def run(file: Path, datasets: Path, fresh: bool = False, names: Sequence[str] = 
                 continue
             measure = partial(compare, case, datasets)
             fingerprint = find_network(ADAPTERS / case.model).fingerprint
-        try:
-            store.part(file, part, store.key_of("int8 1", name, fingerprint), measure, fresh)
-        except InputError as error:
-            store.skip(file, part, str(error))
+        store.attempt(file, part, store.key_of("int8 1", name, fingerprint), measure, fresh)
 
 
 def _bytes(network: Any, engine: str) -> int:

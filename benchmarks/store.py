@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import stamp
+from core.errors import InputError
 from core.evaluation.files import dump_json, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -55,6 +57,16 @@ def skip(file: Path, name: str, reason: str) -> None:
     """Note why a part could not be measured; a figure that was measured earlier stays."""
     if "date" not in read(file).get("parts", {}).get(name, {}):
         write_part(file, name, {"key": "skipped", "skipped": reason})
+
+
+def attempt(file: Path, name: str, key: str, measure: Callable[[], dict[str, Any]], fresh: bool = False) -> None:
+    """``part``, said on the terminal; what is missing (a data set, a peer) is noted as the reason for no figure."""
+    try:
+        if part(file, name, key, measure, fresh):
+            print(name, file=sys.stderr, flush=True)
+    except InputError as error:
+        print(f"{name}: skipped: {error}", file=sys.stderr, flush=True)
+        skip(file, name, str(error))
 
 
 def write_new(path: Path, values: dict[str, Any]) -> None:
