@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from core.errors import InputError
 from verticals.finance import store
+from verticals.finance.fetching.dates import EARLIEST
 from verticals.finance.fetching.items import MAX_SUMMARY, MAX_TEXT, MAX_TITLE, Item, plain_text, tag_list, web_url
 
 MOST = 1000  # articles in one push
@@ -37,6 +38,19 @@ class Pushed(BaseModel):
             raise ValueError("the title is blank")
         return value
 
+    @field_validator("published")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        try:
+            moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("the date lies outside the calendar") from None
+        if moment < EARLIEST:
+            raise ValueError(f"{moment.date()} is before {EARLIEST.year} and stands for no date; leave it out")
+        return moment
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -63,16 +77,13 @@ def push(engine: Engine, pushed: Sequence[Pushed], now: datetime) -> Accepted:
 
 
 def _item(one: Pushed, now: datetime) -> Item:
-    published = one.published
-    if published is not None:
-        published = published.replace(tzinfo=UTC) if published.tzinfo is None else published.astimezone(UTC)
     return Item(
         source=one.source,
         title=plain_text(one.title, MAX_TITLE),
         found=now,
         url=web_url(one.url, "") if one.url else None,
         guid=one.id,
-        published=min(published, now) if published is not None else None,
+        published=min(one.published, now) if one.published is not None else None,
         summary=plain_text(one.summary, MAX_SUMMARY),
         text=plain_text(one.text, MAX_TEXT),
         language=one.language,

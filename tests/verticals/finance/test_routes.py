@@ -38,6 +38,12 @@ def test_articles_are_pushed_once_and_read_again(client: TestClient) -> None:
     assert client.post("/v1/finance/articles", json={"articles": [{"title": " "}]}).status_code == 422
 
 
+@pytest.mark.parametrize("date", [0, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_pushed_date_that_stands_for_none_is_refused(client: TestClient, date: object) -> None:
+    told = client.post("/v1/finance/articles", json={"articles": [{"title": "Quillon reports", "published": date}]})
+    assert told.status_code == 422 and "published" in told.text
+
+
 def test_a_caller_from_outside_reaches_neither_files_nor_inner_addresses(client: TestClient) -> None:
     for row in (
         {"id": "passwd", "kind": "csv", "url": "/etc/passwd"},
