@@ -138,7 +138,9 @@ class TrainingConfig(_Strict):
         default=0.0, ge=0, le=1, description="known_pairs: share of log(frequency) taken off a positive's logit"
     )
     seed: int = 7
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of products while tuning; auto: bfloat16 where the hardware multiplies it natively"
+    )
 
 
 class EvaluationConfig(_Strict):

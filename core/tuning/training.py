@@ -12,6 +12,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from core.models.arithmetic import native_bfloat16
 from core.tuning.optimiser import GradualUnfreezing, RankBudget, parameter_groups
 from core.tuning.progress import Progress
 from core.tuning.recipe import Recipe
@@ -48,9 +49,8 @@ def arguments(
     """
     training = recipe.training
     cuda = torch.cuda.is_available()
-    bf16 = training.precision == "bfloat16" or (
-        training.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
-    )
+    native = torch.cuda.is_bf16_supported() if cuda else native_bfloat16()
+    bf16 = training.precision == "bfloat16" or (training.precision == "auto" and native)
     steps = total_steps(recipe, rows)
     return kind(
         output_dir=str(work),
@@ -152,6 +152,8 @@ def train(trainer: Trainer, recipe: Recipe, backbone: Any, metric: str, report: 
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(str(trainer.args.output_dir)), needed))
     seconds = time.perf_counter() - started
+    # What follows judges the model as it will be loaded, so without the bfloat16 of its training.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     best = trainer.state.best_global_step if _keeps_best(recipe) else None
     epoch_of = {e["step"]: e["epoch"] for e in trainer.state.log_history}
     return Outcome(

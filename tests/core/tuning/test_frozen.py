@@ -106,7 +106,9 @@ def test_cached_start_gives_the_same_predictions_and_gradients(
 def test_training_over_a_cache_in_a_file_is_the_same(
     make_recipe: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    recipe = make_recipe("top-layers", kind, training={"max_steps": 3, "dropout": 0.0}, options={"layers": 1})
+    recipe = make_recipe(
+        "top-layers", kind, training={"max_steps": 3, "dropout": 0.0, "precision": "float32"}, options={"layers": 1}
+    )
     data = load(recipe.data, recipe.task, 7)
     states = []
     used: list[str] = []

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import TrainingArguments
 
 from core.data.load import load
-from core.tuning import artifact
+from core.tuning import artifact, training
 from core.tuning.encoder import layers_of
 from core.tuning.optimiser import GradualUnfreezing, parameter_groups
 from core.tuning.recipe import TrainingConfig
@@ -91,6 +92,24 @@ def test_same_seed_same_result_other_seed_another(
     assert _distance(states[0], states[2]) > 1e-4
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what a processor without a graphics card does")
+@pytest.mark.parametrize(
+    ("precision", "native", "half"),
+    [("auto", True, True), ("auto", False, False), ("float32", True, False), ("bfloat16", False, True)],
+)
+def test_products_are_bfloat16_where_that_is_native_or_asked_for(
+    make_recipe: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    native: bool,
+    half: bool,
+) -> None:
+    monkeypatch.setattr(training, "native_bfloat16", lambda: native)
+    recipe = make_recipe("full", training={"precision": precision})
+    assert training.arguments(TrainingArguments, recipe, tmp_path, 8, "loss").bf16 is half
+
+
 @pytest.mark.parametrize("kind", ["classification", "multi-label", "ranking", "generation"])
 def test_accumulation_equals_a_bigger_batch(
     make_recipe: Callable[..., Any], train: Callable[..., Fitted], kind: str, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +122,7 @@ def test_accumulation_equals_a_bigger_batch(
         ),
     )
     common = {"max_steps": 1, "dropout": 0.0, "learning_rate": 0.5, "keep": "last", "schedule": "constant"}
+    common["precision"] = "float32"  # a sum of four is rounded otherwise than one of all where products are bfloat16
     rows = {"train": {"path": make_recipe(kind=kind).data.train[0].path}, "validation": 0.2}
     data = load(make_recipe("full", kind, data=rows).data, make_recipe(kind=kind).task, 7)
     size = len(data.train) // 4
