@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
-from core.models.arithmetic import use_full_width
 from core.models.catalog import CATALOG, Kind
 from core.models.local import LocalBackbone
 from core.models.quiet import quiet
@@ -93,7 +92,6 @@ def _require(local: LocalBackbone, kind: Kind, reason: str, instead: str) -> Non
 def _load(auto: Any, local: LocalBackbone, kwargs: dict[str, Any]) -> tuple["PreTrainedModel", list[str]]:
     import torch
 
-    use_full_width()
     kwargs = {
         "dtype": torch.float32,
         **kwargs,

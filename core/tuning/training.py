@@ -12,7 +12,6 @@ from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from core.models.arithmetic import native_bfloat16
 from core.tuning.optimiser import GradualUnfreezing, RankBudget, parameter_groups
 from core.tuning.progress import Progress
 from core.tuning.recipe import Recipe
@@ -37,6 +36,12 @@ def total_steps(recipe: Recipe, rows: int) -> int:
         return recipe.training.max_steps
     per_step = recipe.training.batch_size * recipe.training.accumulation * _processes()
     return max(1, math.ceil(math.ceil(rows / per_step) * recipe.training.epochs))
+
+
+def native_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices itself (AVX-512 BF16 or AMX) instead of by emulation."""
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def arguments(

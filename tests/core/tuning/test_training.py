@@ -92,6 +92,14 @@ def test_same_seed_same_result_other_seed_another(
     assert _distance(states[0], states[2]) > 1e-4
 
 
+@pytest.mark.parametrize(("feature", "native"), [("avx512_bf16", True), ("amx_bf16", True), ("avx2", False)])
+def test_bfloat16_is_native_where_the_processor_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, feature: str, native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
+    assert training.native_bfloat16() is native
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks what a processor without a graphics card does")
 @pytest.mark.parametrize(
     ("precision", "native", "half"),
