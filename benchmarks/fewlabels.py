@@ -146,7 +146,7 @@ def advices(bench: Bench, minutes: float) -> None:
     for number, name in enumerate(SETS):
         work = bench.work / f"advice-{number}"
         measure = partial(advice, name, bench.datasets, work, minutes)
-        bench.part(f"advice/{name}", ["advice 2", ROWS, JUDGED, SEED, minutes], measure)
+        bench.part(f"advice/{name}", ["advice 3", ROWS, JUDGED, SEED, minutes], measure)
 
 
 PARTS = ("zero-shot", "errors", "few-shot", "transfer", "advice", "speed")

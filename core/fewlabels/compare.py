@@ -118,7 +118,8 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
     """The cheapest (by minutes, then latency) of those that are as good as the best, by accuracy.
 
     As good: not significantly below it by a paired bootstrap (``not_worse``), and by no more than ``MARGIN``, because
-    few test rows cannot tell even a large loss from chance.
+    few test rows cannot tell even a large loss from chance. Of those that cost alike (see ``_as_cheap``) the most
+    accurate: seconds saved once are no reason to take a worse one.
     """
     from core.evaluation import weighted
     from core.evaluation.intervals import paired_bootstrap
@@ -132,14 +133,22 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
         if cell is best or paired.p_value > significance or paired.difference.value <= 0:
             equal.append(cell)
     near = [cell for cell in equal if _accuracy(best) - _accuracy(cell) <= MARGIN]
-    chosen = min(near, key=lambda c: (c.minutes, c.latency_ms))
+    alike = _as_cheap(near, lambda c: c.minutes, free=1.0)
+    alike = _as_cheap(alike, lambda c: c.latency_ms, free=0.0)
+    chosen = max(alike, key=lambda c: (_accuracy(c), -c.minutes))
     gap = _accuracy(best) - _accuracy(chosen)
     reason = (
-        "it is the best one, and no cheaper one comes close"
+        "it is the best one, and no clearly cheaper one comes close"
         if chosen is best
         else f"{best.method} is {gap * 100:.1f} points better here, which may be chance on {len(truth)} test rows"
     )
     return {"method": chosen.method, "best": best.method, "not_worse": [c.method for c in equal], "why": reason}
+
+
+def _as_cheap(cells: Sequence[Cell], cost: Callable[[Cell], float], free: float) -> list[Cell]:
+    """Those that cost at most ``free``, or less than twice what the cheapest does."""
+    most = max(free, 2 * min(cost(cell) for cell in cells))
+    return [cell for cell in cells if cost(cell) <= most]
 
 
 def _accuracy(cell: Cell) -> float:

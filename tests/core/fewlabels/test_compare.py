@@ -32,7 +32,7 @@ def test_the_cheapest_that_is_not_significantly_worse_is_advised() -> None:
     assert (found["method"], found["best"]) == ("middle", "dear")
     assert "cheap" not in found["not_worse"] and "chance" in found["why"]
     alone = advise([_cell("cheap", 0.60, 0.1), _cell("dear", 0.90, 9)], truth)
-    assert alone["method"] == "dear" and "no cheaper one" in alone["why"]
+    assert alone["method"] == "dear" and "no clearly cheaper one" in alone["why"]
 
 
 def test_few_test_rows_do_not_excuse_a_large_loss() -> None:
@@ -41,6 +41,14 @@ def test_few_test_rows_do_not_excuse_a_large_loss() -> None:
     assert found["not_worse"] == ["cheap", "dear"] and found["method"] == "dear"
     close = advise([_cell("cheap", 0.84, 0.1, 60), _cell("dear", 0.85, 9, 60)], truth)
     assert close["method"] == "cheap"
+
+
+def test_of_those_that_cost_alike_the_most_accurate_is_advised() -> None:
+    truth = np.zeros(400, dtype=int)
+    cells = [_cell("head", 0.965, 0.1), _cell("top-layers", 0.9675, 0.8), _cell("full", 0.97, 9)]
+    assert advise(cells, truth)["method"] == "top-layers"  # not for less than a minute's work
+    quick = replace(_cell("tf-idf", 0.965, 0.1), latency_ms=cells[0].latency_ms / 5)
+    assert advise([quick, *cells], truth)["method"] == "tf-idf"  # every answer of it is cheaper
 
 
 def test_where_time_ended_before_all_labels_the_most_that_ran_are_compared() -> None:
