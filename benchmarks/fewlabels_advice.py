@@ -6,8 +6,10 @@ the advised method is not significantly worse there than the best one.
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,8 @@ def _recipe(work: Path, name: str, test: Path | None) -> Path:
 
 def _command(recipe: Path, minutes: float, work: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "core.cli", "compare", str(recipe), "--minutes", str(minutes), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    with tempfile.TemporaryDirectory(dir=work) as empty:  # where an earlier comparison stands, none would be run
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "HEADWATER_VAR": empty})
     if done.returncode:
         raise RuntimeError(f"headwater compare ended with {done.returncode}; see its message above")
     return dict(json.loads(done.stdout))

@@ -119,7 +119,7 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
 
     As good: not significantly below it by a paired bootstrap (``not_worse``), and by no more than ``MARGIN``, because
     few test rows cannot tell even a large loss from chance. Of those that cost alike (see ``_as_cheap``) the most
-    accurate: seconds saved once are no reason to take a worse one.
+    accurate, by macro-F1 where that is equal: seconds saved once are no reason to take a worse one.
     """
     from core.evaluation import weighted
     from core.evaluation.intervals import paired_bootstrap
@@ -135,7 +135,7 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
     near = [cell for cell in equal if _accuracy(best) - _accuracy(cell) <= MARGIN]
     alike = _as_cheap(near, lambda c: c.minutes, free=1.0)
     alike = _as_cheap(alike, lambda c: c.latency_ms, free=0.0)
-    chosen = max(alike, key=lambda c: (_accuracy(c), -c.minutes))
+    chosen = max(alike, key=lambda c: (_accuracy(c), _value(c, "f1_macro"), -c.minutes))
     gap = _accuracy(best) - _accuracy(chosen)
     reason = (
         "it is the best one, and no clearly cheaper one comes close"
@@ -152,7 +152,11 @@ def _as_cheap(cells: Sequence[Cell], cost: Callable[[Cell], float], free: float)
 
 
 def _accuracy(cell: Cell) -> float:
-    return cell.metrics["accuracy"]["value"] or 0.0
+    return _value(cell, "accuracy")
+
+
+def _value(cell: Cell, metric: str) -> float:
+    return cell.metrics.get(metric, {}).get("value") or 0.0
 
 
 def _curve(cells: Sequence[Cell]) -> dict[str, Any] | None:

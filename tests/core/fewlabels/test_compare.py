@@ -47,6 +47,8 @@ def test_of_those_that_cost_alike_the_most_accurate_is_advised() -> None:
     truth = np.zeros(400, dtype=int)
     cells = [_cell("head", 0.965, 0.1), _cell("top-layers", 0.9675, 0.8), _cell("full", 0.97, 9)]
     assert advise(cells, truth)["method"] == "top-layers"  # not for less than a minute's work
+    better = replace(cells[1], method="few-shot", metrics={**cells[1].metrics, "f1_macro": {"value": 0.96}})
+    assert advise([*cells, better], truth)["method"] == "few-shot"  # as accurate, and fairer to rare labels
     quick = replace(_cell("tf-idf", 0.965, 0.1), latency_ms=cells[0].latency_ms / 5)
     assert advise([quick, *cells], truth)["method"] == "tf-idf"  # every answer of it is cheaper
 
