@@ -146,7 +146,7 @@ def advise(cells: Sequence[Cell], truth: np.ndarray, significance: float = 0.05)
 
 
 def _as_cheap(cells: Sequence[Cell], cost: Callable[[Cell], float], free: float) -> list[Cell]:
-    """Those that cost at most ``free``, or less than twice what the cheapest does."""
+    """Those that cost at most ``free``, or at most twice what the cheapest does."""
     most = max(free, 2 * min(cost(cell) for cell in cells))
     return [cell for cell in cells if cost(cell) <= most]
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import TrainingArguments
 
 from core.data.load import load
-from core.tuning import artifact, training
+from core.tuning import artifact
 from core.tuning.encoder import layers_of
 from core.tuning.optimiser import GradualUnfreezing, parameter_groups
 from core.tuning.recipe import TrainingConfig
@@ -90,32 +89,6 @@ def test_same_seed_same_result_other_seed_another(
     states = [_state(train(make_recipe("lora", training={"max_steps": 3, "seed": seed}))) for seed in (1, 1, 2)]
     assert _distance(states[0], states[1]) == 0
     assert _distance(states[0], states[2]) > 1e-4
-
-
-@pytest.mark.parametrize(("feature", "native"), [("avx512_bf16", True), ("amx_bf16", True), ("avx2", False)])
-def test_bfloat16_is_native_where_the_processor_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, feature: str, native: bool
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
-    assert training.native_bfloat16() is native
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what a processor without a graphics card does")
-@pytest.mark.parametrize(
-    ("precision", "native", "half"),
-    [("auto", True, True), ("auto", False, False), ("float32", True, False), ("bfloat16", False, True)],
-)
-def test_products_are_bfloat16_where_that_is_native_or_asked_for(
-    make_recipe: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    precision: str,
-    native: bool,
-    half: bool,
-) -> None:
-    monkeypatch.setattr(training, "native_bfloat16", lambda: native)
-    recipe = make_recipe("full", training={"precision": precision})
-    assert training.arguments(TrainingArguments, recipe, tmp_path, 8, "loss").bf16 is half
 
 
 @pytest.mark.parametrize("kind", ["classification", "multi-label", "ranking", "generation"])
