@@ -1,8 +1,8 @@
-"""Words, meaning and both on questions with known answers: StackFAQ and BankFAQs."""
+"""Words, meaning and both on questions with known answers: StackFAQ, BankFAQs, and CLINC150's intents."""
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.search_data import Cached
 from core.search.hybrid import Document, Fusion, HybridIndex
 
 FOLDS, K = 5, 10
-_DEEPEST = 100  # what comes later counts as not found: it could add less than 0.01 to a query's MAP
+DEEPEST = 100  # what comes later counts as not found: it could add less than 0.01 to a query's MAP
 _SEED = 7
 Query = tuple[str, tuple[str, ...]]
 
@@ -79,6 +79,18 @@ def bankfaqs(file: Path) -> list[Collection]:
     return [Collection("bankfaqs/answers", documents, queries)]
 
 
+def clinc_intents(file: Path, every: int = 3) -> Collection:
+    """Every third in-scope test question looks for its intent, a document of the intent's 100 training questions."""
+    parts = json.loads(file.read_text(encoding="utf-8"))
+    examples: dict[str, list[str]] = {}
+    for text, intent in parts["train"]:
+        examples.setdefault(intent, []).append(text)
+    documents = tuple(Document(intent, tuple(own)) for intent, own in examples.items())
+    return Collection(
+        "clinc150/intents", documents, tuple((text, (intent,)) for text, intent in parts["test"][::every])
+    )
+
+
 def _documents(texts: Sequence[tuple[str, ...]]) -> tuple[Document, ...]:
     kept = [(str(n), tuple(text.strip() for text in own if text.strip())) for n, own in enumerate(texts)]
     return tuple(Document(name, own) for name, own in kept if own)
@@ -89,7 +101,7 @@ def _known(queries: Sequence[Query], documents: Sequence[Document]) -> tuple[Que
     return tuple(pair for pair in queries if set(pair[1]) <= there)
 
 
-METRICS = ("recall@5", "mrr@10", "map")
+METRICS = ("recall@1", "recall@5", "mrr@10", "map")
 SYSTEMS: Mapping[str, Fusion] = {
     "lexical": Fusion("weighted", 0.0),
     "semantic": Fusion("weighted", 1.0),
@@ -98,7 +110,7 @@ SYSTEMS: Mapping[str, Fusion] = {
 
 
 def measure(collection: Collection, encoder: Cached, resamples: int = 1000) -> dict[str, Any]:
-    """Recall@5 (a right document among the first 5), MRR@10 and MAP, with 95% bootstrap intervals over queries.
+    """Recall@1 and @5 (a right document among so many), MRR@10 and MAP, with 95% bootstrap intervals over queries.
 
     ``fitted`` weights the two scores by what they earn on the other folds' queries; queries for one document are in
     the same fold, so no weight was fitted on a query for a document that it is judged by.
@@ -108,31 +120,36 @@ def measure(collection: Collection, encoder: Cached, resamples: int = 1000) -> d
     index = HybridIndex.build(collection.documents, encoder)
     values = {name: values_of(index, collection.queries, how) for name, how in SYSTEMS.items()}
     values["fitted"], weights = _fitted(index, collection)
-    gain = values["fitted"][:, 1] - values["semantic"][:, 1]
+    mrr = METRICS.index("mrr@10")
     return {
         "documents": len(collection.documents),
         "texts": len(collection.texts()),
         "queries": len(collection.queries),
         "encoder": encoder.fingerprint,
-        "systems": {
-            name: {metric: _interval(found[:, i], resamples) for i, metric in enumerate(METRICS)}
-            for name, found in values.items()
-        },
+        "systems": {name: intervals(found, resamples) for name, found in values.items()},
         "fitted_weights": weights,
-        "fitted_minus_semantic_mrr@10": _interval(gain, resamples),
+        "fitted_minus_semantic_mrr@10": _interval(values["fitted"][:, mrr] - values["semantic"][:, mrr], resamples),
     }
 
 
 def values_of(index: HybridIndex, queries: Sequence[Query], how: Fusion) -> np.ndarray:
-    """[q, 3]: what METRICS names, of each query; a document after the first 100 counts as not found."""
-    result = np.zeros((len(queries), len(METRICS)))
-    for number, (query, right) in enumerate(queries):
-        names = [hit.id for hit in index.search(query, k=_DEEPEST, how=how)]
-        ranks = sorted(names.index(name) + 1 for name in right if name in names)
-        if ranks:
-            average_precision = sum((i + 1) / rank for i, rank in enumerate(ranks)) / len(right)
-            result[number] = ranks[0] <= 5, 1 / ranks[0] if ranks[0] <= K else 0.0, average_precision
-    return result
+    """[q, 4]: what METRICS names, of each query; a document after the first 100 counts as not found."""
+    return np.array(
+        [judge([hit.id for hit in index.search(query, k=DEEPEST, how=how)], right) for query, right in queries]
+    )
+
+
+def judge(found: Sequence[str], right: Set[str] | Sequence[str]) -> list[float]:
+    """What METRICS names, of the documents found for one query, best first."""
+    ranks = [rank for rank, name in enumerate(found, 1) if name in right]
+    first = ranks[0] if ranks else np.inf
+    precision = sum(n / rank for n, rank in enumerate(ranks, 1)) / len(right)
+    return [float(first <= 1), float(first <= 5), 1 / first if first <= K else 0.0, precision]
+
+
+def intervals(values: np.ndarray, resamples: int = 1000) -> dict[str, dict[str, float | None]]:
+    """Metric -> its mean over the queries with a 95% bootstrap interval; ``values`` is [q, 4]."""
+    return {metric: _interval(values[:, i], resamples) for i, metric in enumerate(METRICS)}
 
 
 def _fitted(index: HybridIndex, collection: Collection) -> tuple[np.ndarray, list[float]]:
@@ -153,10 +170,6 @@ def _fitted(index: HybridIndex, collection: Collection) -> tuple[np.ndarray, lis
 
 
 def _interval(values: np.ndarray, resamples: int) -> dict[str, float | None]:
-    from core.evaluation.intervals import bootstrap
+    from core.evaluation.intervals import bootstrap, weighted_mean
 
-    return bootstrap(_mean, [values], resamples).to_dict()
-
-
-def _mean(values: Any, weights: Any) -> Any:
-    return (weights * np.asarray(values)).sum(axis=1) / weights.sum(axis=1)
+    return bootstrap(weighted_mean, [values], resamples).to_dict()

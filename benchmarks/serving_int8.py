@@ -117,7 +117,7 @@ def loss_interval(rows: Any, exact: np.ndarray, fast: np.ndarray) -> dict[str, f
 def embeddings(datasets: Path) -> dict[str, Any]:
     """The backbone's 8-bit export: recall@5, MRR@10 and MAP on StackFAQ beside float32, by meaning alone."""
     from benchmarks.search_data import Cached
-    from benchmarks.search_quality import SYSTEMS, stackfaq, values_of
+    from benchmarks.search_quality import METRICS, SYSTEMS, stackfaq, values_of
     from benchmarks.serving_worker import BACKBONE
     from core.search.hybrid import HybridIndex
     from core.serving import engine_store
@@ -136,7 +136,7 @@ def embeddings(datasets: Path) -> dict[str, Any]:
         cached.prepare(collection.texts(), passages=True)
         index = HybridIndex.build(collection.documents, cached)
         found = values_of(index, collection.queries, SYSTEMS["semantic"]).mean(axis=0)
-        result[engine] = dict(zip(("recall@5", "mrr@10", "map"), map(float, found), strict=True))
+        result[engine] = dict(zip(METRICS, map(float, found), strict=True))
     cosines = (vectors["onnx"] * vectors["onnx-int8"]).sum(1)
     told = engine_store.receipt(made)
     return {

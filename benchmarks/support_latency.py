@@ -1,105 +1,78 @@
-"""One reply of the bot beside one of a Haystack and of a LlamaIndex pipeline: 10,000 passages, the same encoder.
+"""How long one reply of the bot takes, and one of its peers, among 10,000 passages."""
 
-Each system is a process of its own that answers a question whenever the controller asks, so that a slow moment of the
-machine hits all of them alike. The peers run in ``.venv-peers``: hybrid retrieval (BM25 and vectors) with reciprocal
-rank fusion, which is what their documentation recommends, and nothing else; ours also redacts, classifies the intent,
-judges the scope and cuts out the answering sentences.
-"""
-
-import argparse
 import json
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-K = 5
-Reply = Callable[[str], object]
+from benchmarks.search_data import corpus, enlarge
+from benchmarks.support_data import banking_test
+from benchmarks.support_peers import PEERS, answering
+
+PASSAGES = 10_000
+REAL = 1_500  # texts that are really encoded; the others' vectors are mixed from theirs
+AIMS = {"p95_ms": 60.0, "times_faster": 2.0}
 
 
-def ours(folder: Path) -> Reply:
-    """The product's bot on an index of these passages."""
-    from verticals.support.bot import Bot
+def latency(folder: Path, datasets: Path, replies: int) -> dict[str, Any]:
+    """p50 and p95 of one reply of each system, in ms, the systems taking turns question by question."""
+    _prepare(folder, datasets)
+    questions = _questions(datasets, replies)
+    with answering(("headwater", *PEERS), folder) as (asks, missing):
+        found: dict[str, list[float]] = {name: [] for name in asks}
+        for question in questions:
+            for name, ask in asks.items():
+                found[name].append(ask(question)["ms"])
+    systems = {
+        name: {f"p{share}_ms": float(np.percentile(times, share)) for share in (50, 95)}
+        for name, times in found.items()
+    }
+    ratios = {
+        name: {key: systems[name][key] / systems["headwater"][key] for key in ("p50_ms", "p95_ms")}
+        for name in systems
+        if name != "headwater"
+    }
+    about = {"passages": PASSAGES, "really_encoded": REAL, "replies": len(questions), "aims": AIMS}
+    return {**about, "systems": systems, "times_faster": ratios, "missing": missing}
+
+
+def _prepare(folder: Path, datasets: Path) -> None:
+    """Passages and their vectors for all systems, and the index of ours, once."""
+    if (folder / "corpus.json").is_file():
+        return
+    from core.models.sources import resolve
+    from verticals.support.knowledge.ingest import Blob, ingest_blobs
+    from verticals.support.opening import open_encoder
     from verticals.support.settings import SupportSettings
 
-    bot = Bot.open(SupportSettings(index=folder / "index"))
-    return bot.reply
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = [" ".join(text.split())[:400] for text in corpus(datasets, PASSAGES)]
+    encoder = open_encoder(SupportSettings())
+    vectors = enlarge(encoder.encode(texts[:REAL], passages=True), len(texts))
+    lines = "\n".join(json.dumps({"id": f"p{n}", "question": t[:80], "answer": t}) for n, t in enumerate(texts))
+    blob = Blob("bench", "passages.jsonl", lines.encode)
+    ingest_blobs([blob], folder / "index", Given(encoder, vectors))
+    np.save(folder / "vectors.npy", vectors)
+    about = {"texts": texts, "model": str(resolve("minilm").path)}
+    (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def haystack(folder: Path) -> Reply:
-    """An in-memory store, BM25 and embedding retrievers, joined by reciprocal ranks."""
-    from haystack import Document, Pipeline
-    from haystack.components.joiners import DocumentJoiner
-    from haystack.components.retrievers.in_memory import InMemoryBM25Retriever, InMemoryEmbeddingRetriever
-    from haystack.document_stores.in_memory import InMemoryDocumentStore
-    from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersTextEmbedder
+class Given:
+    """Takes vectors that are there, one after another, for the encoder whose fingerprint it bears.
 
-    texts, vectors, model = _given(folder)
-    store = InMemoryDocumentStore(embedding_similarity_function="dot_product")
-    store.write_documents([Document(content=t, embedding=v.tolist()) for t, v in zip(texts, vectors, strict=True)])
-    pipeline = Pipeline()
-    pipeline.add_component("embedder", SentenceTransformersTextEmbedder(model=model, progress_bar=False))
-    pipeline.add_component("near", InMemoryEmbeddingRetriever(store, top_k=K))
-    pipeline.add_component("words", InMemoryBM25Retriever(store, top_k=K))
-    pipeline.add_component("join", DocumentJoiner(join_mode="reciprocal_rank_fusion", top_k=K))
-    pipeline.connect("embedder.embedding", "near.query_embedding")
-    pipeline.connect("near", "join")
-    pipeline.connect("words", "join")
-    pipeline.warm_up()
-    return lambda question: pipeline.run({"embedder": {"text": question}, "words": {"query": question}})
+    What a passage means does not matter for how long a search among 10,000 takes; encoding them all would.
+    """
+
+    def __init__(self, encoder: Any, vectors: np.ndarray) -> None:
+        self.fingerprint, self._vectors = encoder.fingerprint, vectors
+
+    def encode(self, texts: Sequence[str], passages: bool = False) -> np.ndarray:
+        """float32 [n, d]."""
+        return np.resize(self._vectors, (len(texts), self._vectors.shape[1]))
 
 
-def llamaindex(folder: Path) -> Reply:
-    """A vector store index and a BM25 retriever, fused by reciprocal ranks."""
-    from llama_index.core import Settings, VectorStoreIndex
-    from llama_index.core.llms import MockLLM
-    from llama_index.core.retrievers import QueryFusionRetriever
-    from llama_index.core.schema import TextNode
-    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
-    from llama_index.retrievers.bm25 import BM25Retriever
-
-    texts, vectors, model = _given(folder)
-    Settings.embed_model = HuggingFaceEmbedding(model_name=model, device="cpu")
-    Settings.llm = MockLLM()
-    nodes = [TextNode(text=t, embedding=v.tolist()) for t, v in zip(texts, vectors, strict=True)]
-    index = VectorStoreIndex(nodes)
-    retrievers = [
-        index.as_retriever(similarity_top_k=K),
-        BM25Retriever.from_defaults(nodes=nodes, similarity_top_k=K),
-    ]
-    fused = QueryFusionRetriever(
-        retrievers, similarity_top_k=K, num_queries=1, mode="reciprocal_rerank", use_async=False
-    )
-    return fused.retrieve
-
-
-SYSTEMS = {"headwater": ours, "haystack": haystack, "llamaindex": llamaindex}
-
-
-def _given(folder: Path) -> tuple[list[str], np.ndarray, str]:
-    about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-    return about["texts"], np.load(folder / "vectors.npy"), about["model"]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Answer the questions that come in as lines; say how many milliseconds each took."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.support_latency", description=__doc__)
-    parser.add_argument("system", choices=SYSTEMS)
-    parser.add_argument("folder", type=Path)
-    chosen = parser.parse_args(arguments)
-    out = sys.stdout
-    sys.stdout = sys.stderr  # whatever libraries print
-    reply = SYSTEMS[chosen.system](chosen.folder)
-    for question in ("hello", "how long does a card take to arrive"):
-        reply(question)
-    print(json.dumps({"ready": True}), file=out, flush=True)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        reply(json.loads(line))
-        print(json.dumps({"ms": (time.perf_counter() - started) * 1000}), file=out, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _questions(datasets: Path, count: int) -> list[str]:
+    every = banking_test(datasets).texts
+    return list(every[:: max(1, len(every) // count)][:count])

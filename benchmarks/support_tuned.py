@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import store
-from benchmarks.search_quality import METRICS, bankfaqs, stackfaq
+from benchmarks.search_quality import bankfaqs, intervals, judge, stackfaq
 from core.settings import Settings, get_settings
 
 FOLDS, SEED = 5, 7
@@ -28,7 +28,7 @@ def folds(name: str) -> int:
 
 
 def fold(name: str, file: Path, number: int, epochs: float | None = None) -> dict[str, Any]:
-    """Tune without this fold and rank all answers for its questions: MRR@10, recall@5 and AP of each."""
+    """Tune without this fold and rank all answers for its questions: what ``search_quality.METRICS`` names, of each."""
     pairs, queries, documents = _split(name, file, number)
     folder = get_settings().cache / "support-tuned" / f"{name}-{number}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,16 +42,9 @@ def fold(name: str, file: Path, number: int, epochs: float | None = None) -> dic
 
 def joined(file: Path, name: str) -> dict[str, Any]:
     """All folds' questions together, with 95% bootstrap intervals."""
-    from core.evaluation.intervals import bootstrap
-
     parts = store.read(file)["parts"]
     values = np.concatenate([np.array(parts[f"tuned/{name}/{n}"]["values"]) for n in range(folds(name))])
-
-    def mean(rows: Any, weights: Any) -> Any:
-        return (weights * rows).sum(axis=1) / weights.sum(axis=1)
-
-    metrics = {metric: bootstrap(mean, [values[:, i]]).to_dict() for i, metric in enumerate(METRICS)}
-    return {"collection": _ROW[name], "queries": len(values), "metrics": metrics}
+    return {"collection": _ROW[name], "queries": len(values), "metrics": intervals(values)}
 
 
 def _split(
@@ -111,10 +104,5 @@ def _rank(model: Path, queries: Sequence[tuple[str, set[str]]], documents: dict[
     encoder = load_encoder(model)
     names = list(documents)
     near = encoder.encode([query for query, _ in queries]) @ encoder.encode(list(documents.values()), passages=True).T
-    result = np.zeros((len(queries), len(METRICS)))
-    for row, scores, (_, right) in zip(result, near, queries, strict=True):
-        ranked = np.argsort(-scores, kind="stable")
-        ranks = [n for n, place in enumerate(ranked, 1) if names[place] in right]
-        precision = sum((n + 1) / rank for n, rank in enumerate(ranks)) / len(right)
-        row[:] = ranks[0] <= 5, 1 / ranks[0] if ranks[0] <= 10 else 0.0, precision
-    return result
+    order = np.argsort(-near, axis=1, kind="stable")
+    return np.array([judge([names[i] for i in row], right) for row, (_, right) in zip(order, queries, strict=True)])

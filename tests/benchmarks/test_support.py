@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.support import _Given
+from benchmarks import support_peers
+from benchmarks.search_quality import clinc_intents, judge
 from benchmarks.support_data import banking, clinc
+from benchmarks.support_latency import Given
 from benchmarks.support_tuned import FOLDS, _split, folds
 from core.settings import get_settings
 
@@ -52,6 +54,27 @@ def test_given_vectors_are_handed_out_in_order_and_again() -> None:
     class Encoder:
         fingerprint = "x"
 
-    given = _Given(Encoder(), np.arange(6, dtype=np.float32).reshape(3, 2))
+    given = Given(Encoder(), np.arange(6, dtype=np.float32).reshape(3, 2))
     assert given.fingerprint == "x"
     assert given.encode(["a"] * 4).tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
+
+
+def test_a_ranking_is_judged_by_every_right_document() -> None:
+    assert judge(["a", "b", "c"], {"a"}) == [1.0, 1.0, 1.0, 1.0]
+    assert judge(["x", "a", "y", "b"], ("a", "b")) == [0.0, 1.0, 0.5, (1 / 2 + 2 / 4) / 2]
+    assert judge([*"uvwxyz", "a"], ("a", "missing")) == [0.0, 0.0, 1 / 7, (1 / 7) / 2]
+    assert judge(["x"], {"a"}) == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_the_intents_of_clinc_are_looked_for_with_test_questions_only() -> None:
+    found = clinc_intents(needs("clinc150/data_full.json"))
+    assert len(found.documents) == 150 and len(found.queries) == 1_500
+    assert {right for _, (right,) in found.queries} <= {document.id for document in found.documents}
+    assert len({text for text, _ in found.queries} & set(found.texts())) <= 0.01 * len(found.queries)
+
+
+def test_peers_that_are_not_installed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support_peers, "PYTHON", tmp_path / "python")
+    with support_peers.answering(support_peers.PEERS, tmp_path) as (asks, missing):
+        assert not asks
+    assert set(missing) == {"haystack", "llamaindex"} and "make peers" in missing["haystack"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import store, table
+from benchmarks import store, table, table_support
 from benchmarks.rows import ROWS
 from benchmarks.summary import figure
 from benchmarks.tuning import OURS, seconds_to
@@ -164,3 +164,20 @@ def test_every_aim_is_a_shown_metric() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     for row in ROWS:
         assert set(row.targets) <= set(row.metrics), row.name
+
+
+def test_retrieval_stands_beside_its_peers_and_says_who_is_missing(tmp_path: Path) -> None:
+    def metrics(value: float) -> dict[str, Any]:
+        return {metric: interval(value) for metric in table_support.METRICS}
+
+    file = tmp_path / "support.json"
+    systems = {"lexical": metrics(0.5), "semantic": metrics(0.6), "fitted": metrics(0.7)}
+    store.write_part(file, "retrieval/faq", {"queries": 1200, "systems": systems})
+    peers = {"systems": {"haystack": metrics(0.55)}, "missing": {"llamaindex": "run: make peers"}}
+    store.write_part(file, "retrieval/faq, peers", peers)
+    store.write_part(file, "tuned/faq", {"collection": "faq", "queries": 1200, "metrics": metrics(0.8)})
+    text = table.support_table(tmp_path)
+    assert line_of(text, "faq (1,200)", "haystack")[2] == "0.550 [0.540, 0.560]"
+    assert line_of(text, "faq (1,200)", table_support.SYSTEMS["tuned"])[5] == "0.800 [0.790, 0.810]"
+    assert sum("| faq (1,200) |" in line for line in text.splitlines()) == 5
+    assert "Missing: run: make peers." in text
