@@ -102,7 +102,7 @@ def ready(
     values: dict[str, Any] = {"name": "few", "task": "classification", "data": given}
     values |= {"training": {"seed": seed, "max_length": 128}, "tracking": {"report_to": []}}
     data = Dataset(rows, rows.head(1), None, list(labels), [], {}, "")
-    return tuned_recipe(method, Recipe.parse(values)), data
+    return tuned_recipe(method, Recipe.parse(values), rows), data
 
 
 def _config(data: Mapping[str, Any], datasets: Path) -> DataConfig:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from core.data.load import load
 from core.errors import InputError
 from core.evaluation.files import write_json, write_text
 from core.fewlabels.contenders import tuned_recipe
@@ -47,7 +48,8 @@ def start_comparison(recipe: Recipe, methods: Sequence[str], minutes: float, set
 
 def start_tuning(recipe: Recipe, method: str, settings: Settings) -> Work:
     """Tune and register by a method of ``core.fewlabels.contenders.TUNED`` in the background. Raises InputError."""
-    return _start("tune", tuned_recipe(method, recipe), [], settings)
+    rows = load(recipe.data, recipe.task, recipe.training.seed).train
+    return _start("tune", tuned_recipe(method, recipe, rows), [], settings)
 
 
 def all_work(settings: Settings) -> list[Work]:

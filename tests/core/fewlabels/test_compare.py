@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.cli import main
 from core.errors import InputError
 from core.fewlabels.compare import Cell, advise, compare, show
+from core.fewlabels.contenders import tuned_recipe
 from core.fewlabels.curve import fit_curve
 from core.settings import get_settings
 
@@ -98,6 +100,18 @@ def test_every_method_meets_the_same_rows_and_a_second_run_finds_them_done(
     said: list[str] = []
     again = compare(recipe, QUICK, [2, 4], minutes=5, say=said.append)
     assert said == [] and again["rows"] == found["rows"]
+
+
+def test_contrast_moves_every_block_once_labels_have_enough_examples(make_recipe: Callable[..., Any]) -> None:
+    def layers(per_label: int, method: str) -> int | None:
+        rows = pd.DataFrame({"text": "x", "label": ["a", "b"] * per_label})
+        return tuned_recipe(method, recipe, rows).options.layers
+
+    recipe = make_recipe("lora").model_copy(update={"backbone": "minilm"})
+    assert [layers(n, "few-shot") for n in (8, 64)] == [2, 6]
+    assert [layers(n, "top-layers") for n in (8, 64)] == [2, 2]
+    with pytest.raises(InputError, match="tunes nothing"):
+        layers(8, "nearest")
 
 
 def test_what_does_not_fit_the_time_is_left_out_and_said(make_recipe: Callable[..., Any]) -> None:
