@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from core.data.label_words import describe
+from core.evaluation.calibration import negative_log_likelihood
 from core.tuning.artifact import Built
 from core.tuning.inference import run
 from core.tuning.probe import fit_head
@@ -23,6 +23,7 @@ from core.tuning.recipe import Recipe
 
 TEMPLATES = ("{}", "This text is about {}.", "{}: a typical example")
 STRENGTHS = (0.0, 5.0, 10.0, 20.0, 30.0)
+TEMPERATURES = np.geomspace(0.1, 10, 25)
 ROUGH = 25  # iterations that tell the strengths apart
 MOST_ROWS = 2000  # with more examples than this the names have nothing to add
 
@@ -63,14 +64,16 @@ class Names:
 def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: int = 0) -> float:
     """How far the head should start towards ``prior`` [c, d]: the best of STRENGTHS by cross-validated log-loss.
 
-    ``features`` [n, d] must come from an encoder that has not seen the labels. 0 when the names do not help, as for
-    labels called "1" and "2", or when a label has a single example or there are very many.
+    The loss is taken at each strength's own best temperature: a longer prior makes a regularised head surer of itself,
+    which with many labels would pass for knowledge. ``features`` [n, d] must come from an encoder that has not seen the
+    labels. 0 when the names do not help, as for labels called "1" and "2", or when a label has a single example or
+    there are very many.
     """
     counts = np.bincount(targets, minlength=len(prior))
     if counts[counts > 0].min() < 2 or len(targets) > MOST_ROWS:
         return 0.0
     folds = StratifiedKFold(int(min(5, counts[counts > 0].min())), shuffle=True, random_state=seed)
-    losses = dict.fromkeys(STRENGTHS, 0.0)
+    logits = {value: np.empty((len(targets), len(prior))) for value in STRENGTHS}
     for known, asked in folds.split(features, targets):
         for value in STRENGTHS:
             # Left as it comes, since it is fitted: no random number is drawn, so training stays what it was.
@@ -79,8 +82,11 @@ def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: 
             rows, truth = torch.from_numpy(features[known]), torch.from_numpy(targets[known])
             fit_head(head, rows, truth, prior=start, iterations=ROUGH)
             with torch.no_grad():
-                logits = head(torch.from_numpy(features[asked]))
-                losses[value] += float(F.cross_entropy(logits, torch.from_numpy(targets[asked]), reduction="sum"))
+                logits[value][asked] = head(torch.from_numpy(features[asked])).numpy()
+    losses = {
+        value: min(negative_log_likelihood(found, targets, temperature) for temperature in TEMPERATURES)
+        for value, found in logits.items()
+    }
     return min(losses, key=lambda value: losses[value])
 
 
