@@ -44,10 +44,31 @@ def test_the_names_make_a_head_of_few_examples_better() -> None:
     assert right[1] > right[0] + 0.02
 
 
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
 @pytest.mark.parametrize("per_class", [1, 700])
 def test_one_example_a_label_or_very_many_leave_the_names_out(per_class: int) -> None:
     features, targets, directions = _clusters(per_class)
     assert strength(features, targets, directions) == 0
+
+
+def test_with_many_labels_surer_is_not_taken_for_better() -> None:
+    """Inexact names that make the head surer of itself lower its plain loss and its accuracy."""
+    chance = np.random.default_rng(0)
+    truth = _unit(chance.normal(size=(40, 64)))
+    targets, asked = np.repeat(np.arange(40), 8), np.repeat(np.arange(40), 40)
+    features, unseen = (_unit(truth[rows] + chance.normal(0, 0.2, (len(rows), 64))) for rows in (targets, asked))
+    named = _unit(truth + chance.normal(0, 0.2, truth.shape))
+    prior = named - named.mean(0)
+
+    def right(value: float) -> float:
+        head = torch.nn.Linear(64, 40)
+        fit_head(head, torch.from_numpy(features), torch.from_numpy(targets), prior=torch.from_numpy(prior * value))
+        return float((head(torch.from_numpy(unseen)).argmax(1).numpy() == asked).mean())
+
+    assert right(strength(features, targets, prior)) >= right(0) > right(10) + 0.01
 
 
 def test_no_random_number_is_drawn() -> None:
