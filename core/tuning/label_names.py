@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from core.data.label_words import describe
-from core.evaluation.calibration import negative_log_likelihood
 from core.tuning.artifact import Built
 from core.tuning.inference import run
 from core.tuning.probe import fit_head
@@ -73,7 +73,7 @@ def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: 
     if counts[counts > 0].min() < 2 or len(targets) > MOST_ROWS:
         return 0.0
     folds = StratifiedKFold(int(min(5, counts[counts > 0].min())), shuffle=True, random_state=seed)
-    logits = {value: np.empty((len(targets), len(prior))) for value in STRENGTHS}
+    logits = {value: torch.empty(len(targets), len(prior)) for value in STRENGTHS}
     for known, asked in folds.split(features, targets):
         for value in STRENGTHS:
             # Left as it comes, since it is fitted: no random number is drawn, so training stays what it was.
@@ -82,9 +82,11 @@ def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: 
             rows, truth = torch.from_numpy(features[known]), torch.from_numpy(targets[known])
             fit_head(head, rows, truth, prior=start, iterations=ROUGH)
             with torch.no_grad():
-                logits[value][asked] = head(torch.from_numpy(features[asked])).numpy()
+                logits[value][asked] = head(torch.from_numpy(features[asked]))
     losses = {
-        value: min(negative_log_likelihood(found, targets, temperature) for temperature in TEMPERATURES)
+        value: min(
+            float(F.cross_entropy(found / temperature, torch.from_numpy(targets))) for temperature in TEMPERATURES
+        )
         for value, found in logits.items()
     }
     return min(losses, key=lambda value: losses[value])
