@@ -79,14 +79,13 @@ def strength(features: Floats, targets: NDArray[np.int64], prior: Floats, seed: 
             # Left as it comes, since it is fitted: no random number is drawn, so training stays what it was.
             head: Any = torch.nn.utils.skip_init(torch.nn.Linear, features.shape[1], len(prior))
             start = torch.from_numpy(prior * value)
-            rows, truth = torch.from_numpy(features[known]), torch.from_numpy(targets[known])
-            fit_head(head, rows, truth, prior=start, iterations=ROUGH)
+            rows, labels = torch.from_numpy(features[known]), torch.from_numpy(targets[known])
+            fit_head(head, rows, labels, prior=start, iterations=ROUGH)
             with torch.no_grad():
                 logits[value][asked] = head(torch.from_numpy(features[asked]))
+    truth = torch.from_numpy(targets)
     losses = {
-        value: min(
-            float(F.cross_entropy(found / temperature, torch.from_numpy(targets))) for temperature in TEMPERATURES
-        )
+        value: min(float(F.cross_entropy(found / temperature, truth)) for temperature in TEMPERATURES)
         for value, found in logits.items()
     }
     return min(losses, key=lambda value: losses[value])
