@@ -115,7 +115,7 @@ def loss_interval(rows: Any, exact: np.ndarray, fast: np.ndarray) -> dict[str, f
 
 
 def embeddings(datasets: Path) -> dict[str, Any]:
-    """The backbone's 8-bit export: recall@5, MRR@10 and MAP on StackFAQ beside float32, by meaning alone."""
+    """The backbone's 8-bit export: what search_quality.METRICS names, on StackFAQ beside float32, by meaning alone."""
     from benchmarks.search_data import Cached
     from benchmarks.search_quality import METRICS, SYSTEMS, stackfaq, values_of
     from benchmarks.serving_worker import BACKBONE

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         "bot": lambda: _part(
             file, "bot", ["bot 1", arguments.first], partial(bot, datasets, arguments.first or None), fresh
         ),
-        "intents": lambda: quality.main(["--only", "clinc150"]),
+        "intents": lambda: quality.main(["--only", "clinc150", *(["--fresh"] if fresh else [])]),
         "retrieval": lambda: _retrieval(file, needed, settings.cache / "search", fresh),
         "latency": lambda: _part(
             file,

@@ -110,9 +110,8 @@ def _tfidf(recipe: Recipe, data: Dataset, test: pd.DataFrame) -> Answer:
 def tuned_recipe(name: str, recipe: Recipe, train_rows: pd.DataFrame) -> Recipe:
     """The recipe a tuned way of that name trains these rows by, for one's own run of it.
 
-    Contrast moves the top blocks alone while a label has few examples, and all of them once it has enough: with 64 of
-    SST-2's a label that is 2.5 points better for twice the time, with 8 it is no better. Raises InputError for other
-    ways.
+    Contrast moves the top blocks alone while labels have few examples each, since the lower ones gain nothing yet and
+    cost time; once they have ENOUGH, every block. Raises InputError for other ways.
     """
     if name not in TUNED:
         raise InputError(f"{name} tunes nothing; choose from {', '.join(TUNED)}.")

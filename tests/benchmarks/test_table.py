@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import store, table, table_support
 from benchmarks.rows import ROWS
+from benchmarks.search_quality import METRICS
 from benchmarks.summary import figure
 from benchmarks.tuning import OURS, seconds_to
 
@@ -168,7 +169,7 @@ def test_every_aim_is_a_shown_metric() -> None:
 
 def test_retrieval_stands_beside_its_peers_and_says_who_is_missing(tmp_path: Path) -> None:
     def metrics(value: float) -> dict[str, Any]:
-        return {metric: interval(value) for metric in table_support.METRICS}
+        return {metric: interval(value) for metric in METRICS}
 
     file = tmp_path / "support.json"
     systems = {"lexical": metrics(0.5), "semantic": metrics(0.6), "fitted": metrics(0.7)}
