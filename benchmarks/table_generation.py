@@ -57,9 +57,9 @@ def verdict(parts: Parts) -> str:
 
 
 def _enough(share: Mapping[str, float]) -> tuple[bool, str]:
-    """Whether the share is high enough to trust replies nobody checks, and how to say so."""
+    """Whether the share is shown to be high enough to trust replies nobody checks, and how to say so."""
     shown = f"{share['value']:.0%} [{share['low']:.0%}, {share['high']:.0%}] of the tuned model's replies are accepted"
-    if share["value"] >= NEEDED:
+    if share["low"] >= NEEDED:
         return True, f"{shown}, as many as are needed ({NEEDED:.0%})"
     doubt = "fewer than" if share["high"] < NEEDED else "not shown to be"
     return False, f"{shown}, {doubt} the {NEEDED:.0%} needed"
